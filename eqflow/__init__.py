@@ -1,0 +1,1 @@
+"""eqflow: models equivariant to motion, and densities with a symmetry."""
