@@ -1,0 +1,93 @@
+# eqflow: every target sets up what it needs. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON      ?= python3
+TORCH       ?= torch==2.13.0
+TORCH_INDEX ?=
+ESCNN       := escnn==1.0.11
+
+# The environment: the active conda environment (base excepted), else .venv here.
+ifneq ($(CONDA_PREFIX),)
+ifneq ($(CONDA_DEFAULT_ENV),base)
+CONDA := $(CONDA_PREFIX)
+endif
+endif
+ENV   := $(or $(CONDA),$(CURDIR)/.venv)
+PY    := $(ENV)/bin/python
+STAMP := $(ENV)/.eqflow-installed
+RUN   := "$(PY)" -m eqflow.study
+
+OPTIONS := $(foreach o,PROFILE BUDGET DATA DEVICE,$(if $($(o)),--$(shell echo $(o) | tr A-Z a-z) "$($(o))")) \
+           $(if $(NB),--nb "$(NB)") $(if $(filter-out 0,$(FRESH)),--fresh)
+
+.PHONY: help
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo
+	@echo "  Options: PROFILE=smoke|quick|paper  NB=12 or NB=11,12  BUDGET=0.1  DATA=auto|embedded|real"
+	@echo "           DEVICE=auto|cpu|cuda  FRESH=1  PYTHON=python3.12  TORCH_INDEX=<index of CPU builds>"
+
+.PHONY: reproduce
+reproduce: $(STAMP) ## train, run all notebooks, write figures, tables and verdicts into results/
+	@$(RUN) reproduce $(OPTIONS)
+
+.PHONY: test
+test: $(STAMP) ## lint and test everything, all notebooks at the smoke profile included
+	"$(PY)" -m ruff check .
+	"$(PY)" -m ruff format --check .
+	"$(PY)" -m pytest
+
+.PHONY: plan
+plan: $(STAMP) ## what `make reproduce` would cost here: minutes and memory per notebook
+	@$(RUN) plan $(OPTIONS)
+
+.PHONY: train
+train: $(STAMP) ## train a notebook's runs without Jupyter: make train NB=12
+	@$(RUN) train $(OPTIONS)
+
+.PHONY: why
+why: $(STAMP) ## why each run is found, resumed or trained: make why NB=12
+	@$(RUN) why $(OPTIONS)
+
+.PHONY: doctor
+doctor: $(STAMP) ## versions, device, memory, disk, data; what is missing and how to get it
+	@$(RUN) doctor
+
+.PHONY: bench
+bench: $(STAMP) ## speed and memory against a plain reference, interleaved in one process
+	@"$(PY)" -m benchmarks
+
+.PHONY: check-results
+check-results: $(STAMP) ## fail if a published result is older than what made it
+	@$(RUN) check-results $(OPTIONS)
+
+.PHONY: lab
+lab: $(STAMP) ## open the notebooks in JupyterLab
+	@"$(ENV)/bin/jupyter" lab notebooks
+
+.PHONY: env
+env: $(STAMP) ## only set up the environment
+
+# escnn's metadata asks for a Fortran compiler and numpy 1, which planar groups never use: hence --no-deps.
+# torch goes first and alone, so that the choice of its build (CPU, CUDA) stays the user's.
+$(STAMP): requirements.lock pyproject.toml
+	@[ -n "$(CONDA)" ] || "$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else \
+		"eqflow needs Python 3.10 to 3.13; $(PYTHON) is %d.%d: choose another with make PYTHON=python3.11" % v)'
+	@[ -n "$(CONDA)" ] || [ -x "$(PY)" ] || "$(PYTHON)" -m venv "$(ENV)" || { rm -rf "$(ENV)"; exit 1; }
+	@echo "eqflow: installing into $(ENV) (once)"
+	@"$(PY)" -m pip install --quiet $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") "$(TORCH)"
+	@"$(PY)" -m pip install --quiet -r requirements.lock
+	@"$(PY)" -m pip install --quiet --no-deps "$(ESCNN)"
+	@"$(PY)" -m pip install --quiet --no-deps --editable .
+	@touch "$(STAMP)"
+
+.PHONY: lock
+lock: $(STAMP) ## renew requirements.lock from pyproject.toml (for maintainers; uses uv)
+	@"$(PY)" -m pip install --quiet uv
+	@"$(PY)" -m uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-annotate --no-header \
+		--upgrade pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean: ## remove the environment and the work in progress; results/ stays
+	rm -rf .venv .cache build *.egg-info
