@@ -1,0 +1,93 @@
+"""What a list of runs will cost on this machine: measured where a run has been, a declared guess elsewhere."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import joblib
+import torch
+
+from .experiments import RunSpec
+from .profiles import SETTINGS, settings
+from .runs import RunStore
+
+REFERENCE_SECONDS = 0.1  # of `_calibration` on the machine that the guesses were made on
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`seconds` of wall time and `memory_bytes` at once for `to_train` runs; `found` runs cost nothing."""
+
+    seconds: float
+    memory_bytes: float
+    to_train: int
+    found: int
+
+
+def cores() -> int:
+    """Cores that this process may use (containers and affinity counted)."""
+    return joblib.cpu_count()
+
+
+@lru_cache
+def slowness() -> float:
+    """How much slower than the reference machine this one is, by a convolution on one thread."""
+    before, x, w = torch.get_num_threads(), torch.ones(16, 16, 64, 64), torch.ones(16, 16, 3, 3)
+    torch.set_num_threads(1)
+    try:
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            for _ in range(20):
+                torch.nn.functional.conv2d(x, w)
+            times.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(before)
+    return min(times) / REFERENCE_SECONDS
+
+
+def seconds_of(spec: RunSpec, store: RunStore, *, device: torch.device | str = "cpu") -> float:
+    """Expected seconds of one run, counted from where its checkpoint is.
+
+    From the last finished run of the same model, profile and data in the work store, scaled by the steps; else from
+    the guess in the profile.
+    """
+    steps = spec.config["steps"]
+    for path in sorted((store.work / spec.experiment).glob(f"{spec.model}-s*/volatile.json"), reverse=True):
+        try:
+            config = json.loads((path.parent / "config.json").read_text())["config"]
+            seconds = json.loads(path.read_text())["total_seconds"]
+            if all(
+                config.get(k) == spec.config.get(k) for k in ("profile", "data", "channels", "batch_size")
+            ):
+                return seconds * steps / config["steps"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    if spec.experiment not in SETTINGS:
+        return float(steps)  # only the ratios matter then
+    guess = settings(spec.config["profile"], spec.experiment).models[spec.model].seconds_per_step
+    return guess * steps * (slowness() if torch.device(device).type == "cpu" else 1.0)
+
+
+def memory_of(spec: RunSpec) -> float:
+    """Expected bytes of one run."""
+    if spec.experiment not in SETTINGS:
+        return 300e6
+    return settings(spec.config["profile"], spec.experiment).memory_mb * 1e6
+
+
+def estimate(specs: Iterable[RunSpec], store: RunStore, *, device: torch.device | str = "cpu") -> Estimate:
+    """The cost of what `store` does not have, trained side by side on a CPU, one by one on a GPU."""
+    specs = list(specs)
+    todo = [spec for spec in specs if store.get(spec) is None]
+    count = min(len(todo), cores()) if torch.device(device).type == "cpu" else min(len(todo), 1)
+    ends = [0.0] * max(1, count)
+    for seconds in sorted((seconds_of(spec, store, device=device) for spec in todo), reverse=True):
+        heapq.heapreplace(ends, ends[0] + seconds)  # the next run goes to the worker that is free first
+    memory = sum(sorted((memory_of(spec) for spec in todo), reverse=True)[:count])
+    return Estimate(max(ends), memory, len(todo), len(specs) - len(todo))

@@ -1,0 +1,101 @@
+"""Experiments: the runs of each notebook, declared here and trainable without Jupyter.
+
+An experiment is a module with three functions: `build(config) -> nn.Module`,
+`task(config, seed, model, device) -> eqflow.study.training.Task` and `checksum(config) -> str` (of its data). It is
+registered by its module's name, so that a run can be carried to another process as plain values.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from .profiles import Profile, get_profile, settings
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run. `config` (JSON values only) is complete: no profile is read after this."""
+
+    experiment: str
+    model: str
+    seed: int
+    config: dict = field(hash=False)
+
+    @property
+    def steps(self) -> int:
+        return self.config["steps"]
+
+
+EXPERIMENTS: dict[str, str] = {"translating_digits": "eqflow.study.prediction"}
+
+# Notebook -> its experiments and the models that it compares (None: all).
+NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {"12": {"translating_digits": None}}
+
+
+def experiment_module(name: str) -> ModuleType:
+    """The module behind an experiment.
+
+    Raises:
+        ValueError: for an unknown experiment.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"expected an experiment of {sorted(EXPERIMENTS)}; got {name!r}")
+    return importlib.import_module(EXPERIMENTS[name])
+
+
+def notebook_number(notebook: str) -> str:
+    """'12_translating_digits' or '12' -> '12'.
+
+    Raises:
+        ValueError: if it does not begin with the two digits of a notebook.
+    """
+    match = re.match(r"(\d\d)(_|$)", str(notebook))
+    if not match:
+        raise ValueError(f"expected a notebook like '12' or '12_translating_digits'; got {notebook!r}")
+    return match[1]
+
+
+def experiments_of(notebook: str) -> tuple[str, ...]:
+    """The names of the experiments whose runs a notebook uses; empty for one that trains nothing."""
+    return tuple(NOTEBOOKS.get(notebook_number(notebook), {}))
+
+
+def runs_for(
+    notebook: str,
+    profile: str | Profile,
+    *,
+    data: str = "auto",
+    budget: float = 1.0,
+    seeds: Iterable[int] | None = None,
+) -> list[RunSpec]:
+    """The runs that a notebook declares; an empty list for one that trains nothing.
+
+    Args:
+        notebook: "12" or "12_translating_digits".
+        profile: a profile or its name.
+        data: "embedded", "real", or "auto" for the profile's own.
+        budget: every run is trained for this fraction of its steps.
+        seeds: instead of the profile's.
+
+    Raises:
+        ValueError: for an unknown profile or data source, or a budget that is not positive.
+    """
+    profile = get_profile(profile)
+    data = profile.data if data == "auto" else data
+    if data not in ("embedded", "real"):
+        raise ValueError(f"expected data 'auto', 'embedded' or 'real'; got {data!r}")
+    if not budget > 0:
+        raise ValueError(f"expected a budget above 0; got {budget!r}")
+    specs = []
+    for experiment, models in NOTEBOOKS.get(notebook_number(notebook), {}).items():
+        sizes = settings(profile, experiment)
+        for model in models or sizes.models:
+            config = {"profile": profile.name, "data": data, "budget": float(budget)}
+            config |= sizes.config(model, data=data, budget=budget)
+            chosen = profile.seeds[: sizes.models[model].seeds] if seeds is None else seeds
+            specs += [RunSpec(experiment, model, int(seed), dict(config)) for seed in chosen]
+    return specs

@@ -1,0 +1,101 @@
+"""Next-frame prediction of translating digits: model, batches, loss and evaluation from a run's config alone."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from eqflow.data import image_set_info, load_images, translating_digits
+from eqflow.motion import FramePredictor, TranslationCell
+from eqflow.symmetry import translation_grid
+
+from .training import Task
+
+# Fixed for all runs: every model and seed is validated and tested on the same videos.
+VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002
+HELD_OUT = 0.1  # share of the training images that is kept for validation
+
+
+def build(config: dict) -> nn.Module:
+    """The frame predictor; vmax = 0 is the G-RNN."""
+    cell = TranslationCell(
+        1, config["channels"], motions=translation_grid(config["vmax"]), kernel_size=config["kernel_size"]
+    )
+    return FramePredictor(cell, decoder_layers=config["decoder_layers"])
+
+
+@lru_cache
+def _checksum(data: str) -> str:
+    return image_set_info(data)[2]
+
+
+def checksum(config: dict) -> str:
+    """Of the images that the videos are made of."""
+    return _checksum(config["data"])
+
+
+def draw(images: torch.Tensor, count: int, config: dict, generator: torch.Generator) -> torch.Tensor:
+    """`count` videos (B, T, 1, H, W) of images (N, H, W), T = input_frames + horizon."""
+    frames = config["input_frames"] + config["horizon"]
+    return translating_digits(
+        images,
+        count,
+        frames,
+        canvas=config["canvas"],
+        digits=config["digits"],
+        max_speed=config["max_speed"],
+        generator=generator,
+    ).video
+
+
+def held_out_videos(config: dict, split: str) -> torch.Tensor:
+    """The fixed "validation" or "test" videos (B, T, 1, H, W) of an experiment, the same for every model and seed."""
+    images = load_images(config["data"])
+    if split == "test":
+        return draw(images.test, config["test_size"], config, torch.Generator().manual_seed(TEST_SEED))
+    kept = images.train[len(images.train) - round(HELD_OUT * len(images.train)) :]
+    return draw(kept, config["val_size"], config, torch.Generator().manual_seed(VALIDATION_SEED))
+
+
+def frame_errors(model: nn.Module, videos: torch.Tensor, config: dict, device: torch.device) -> torch.Tensor:
+    """Mean squared error of each predicted frame, float64 (horizon,)."""
+    shown, total = config["input_frames"], torch.zeros(config["horizon"], dtype=torch.float64)
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        for video in videos.split(config["batch_size"]):
+            video = video.to(device)
+            error = model(video[:, :shown], config["horizon"]) - video[:, shown:]
+            total += error.double().square().mean(dim=(2, 3, 4)).sum(0).cpu()  # (horizon,)
+    model.train(training)
+    return total / len(videos)
+
+
+def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
+    """Batches, loss, validation and test of one run; velocities are re-drawn whenever an image is shown."""
+    images = load_images(config["data"]).train
+    images = images[: len(images) - round(HELD_OUT * len(images))]
+    validation = held_out_videos(config, "validation")
+    generator = torch.Generator().manual_seed(seed)
+    shown = config["input_frames"]
+
+    def loss() -> torch.Tensor:
+        video = draw(images, config["batch_size"], config, generator).to(device)
+        return nn.functional.mse_loss(model(video[:, :shown], config["horizon"]), video[:, shown:])
+
+    def validate() -> float:
+        return float(frame_errors(model, validation, config, device).mean())
+
+    def evaluate() -> dict:
+        videos = held_out_videos(config, "test")
+        errors = frame_errors(model, videos, config, device)
+        return {
+            "test_mse": float(errors.mean()),
+            "test_mse_per_frame": errors.tolist(),
+            "black_mse": float(videos[:, shown:].double().square().mean()),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
+
+    return Task(loss, validate, evaluate, generator)
