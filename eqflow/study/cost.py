@@ -1,4 +1,5 @@
-"""What a list of runs will cost on this machine: measured where a run has been, a declared guess elsewhere."""
+"""What a list of runs will cost on this machine: measured where a run has been, a declared guess
+elsewhere."""
 
 from __future__ import annotations
 
@@ -54,8 +55,8 @@ def slowness() -> float:
 def seconds_of(spec: RunSpec, store: RunStore, *, device: torch.device | str = "cpu") -> float:
     """Expected seconds of one run, counted from where its checkpoint is.
 
-    From the last finished run of the same model, profile and data in the work store, scaled by the steps; else from
-    the guess in the profile.
+    From the last finished run of the same model, profile and data in the work store, scaled by the steps;
+    else from the guess in the profile.
     """
     steps = spec.config["steps"]
     for path in sorted((store.work / spec.experiment).glob(f"{spec.model}-s*/volatile.json"), reverse=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import resource
 import sys
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-import joblib
 import torch
 from filelock import Timeout
 from joblib.externals.loky import ProcessPoolExecutor
@@ -147,7 +145,8 @@ class Job:
 
 
 def work_on(job: Job, report: Callable | None = None) -> tuple[str, str | None]:
-    """Train a job; (its key, None or what went wrong). Exceptions end here: a failing run stops only itself."""
+    """Train a job; (its key, None or what went wrong). Exceptions end here: a failing run stops only
+    itself."""
     EXPERIMENTS.setdefault(job.spec.experiment, job.module)
     last = [0.0]
 
@@ -180,7 +179,8 @@ def serial(jobs: list[Job], board: Board) -> dict[str, str]:
 def processes(jobs: list[Job], board: Board) -> dict[str, str]:
     """Side by side on this machine, one process and one thread each, no more than cores and memory allow."""
     failures, lost = _pool(jobs, board, workers(jobs))
-    # A process that dies takes the pool along. Its runs go on one by one, so that the blame falls on the right one.
+    # A process that dies takes the pool along. Its runs go on one by one, so that the blame falls on the
+    # right one.
     for job in lost:
         again, died = _pool([job], board, 1)
         failures |= again

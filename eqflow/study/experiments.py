@@ -1,8 +1,8 @@
 """Experiments: the runs of each notebook, declared here and trainable without Jupyter.
 
 An experiment is a module with three functions: `build(config) -> nn.Module`,
-`task(config, seed, model, device) -> eqflow.study.training.Task` and `checksum(config) -> str` (of its data). It is
-registered by its module's name, so that a run can be carried to another process as plain values.
+`task(config, seed, model, device) -> eqflow.study.training.Task` and `checksum(config) -> str` (of its data).
+It is registered by its module's name, so that a run can be carried to another process as plain values.
 """
 
 from __future__ import annotations

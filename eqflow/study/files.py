@@ -1,107 +1,49 @@
-"""Where things are, and how they are written: whole or not at all, and the same bytes for the same numbers."""
+"""Files that are whole or absent, and JSON that differs only where the science does."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+import tempfile
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-
-DIGITS = 6  # significant digits in csv and json: what differs further is rounding
 
 
-def project_root() -> Path:
-    """The checkout that this package lies in (it has the notebooks), else the current folder."""
-    for folder in Path(__file__).resolve().parents:
-        if (folder / "pyproject.toml").exists() and (folder / "eqflow").is_dir():
-            return folder
-    return Path.cwd()
+def atomic_write(path: Path, data: bytes | str) -> None:
+    """Write `data` to `path` so that a reader, or a crash, sees the old content or the new, never a part.
 
-
-def cache_dir() -> Path:
-    """Work in progress, never published: $EQFLOW_CACHE, else ``.cache`` of the project."""
-    return Path(os.environ.get("EQFLOW_CACHE") or project_root() / ".cache").resolve()
-
-
-def output_dir() -> Path:
-    """Where a notebook writes: $EQFLOW_RESULTS (set by ``make reproduce``), else ``.cache/results``."""
-    return Path(os.environ.get("EQFLOW_RESULTS") or cache_dir() / "results").resolve()
-
-
-def published_dir() -> Path:
-    """What other notebooks published: $EQFLOW_PUBLISHED (set by ``make reproduce``), else ``results``."""
-    return Path(os.environ.get("EQFLOW_PUBLISHED") or project_root() / "results").resolve()
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    """Write a file whole or not at all (a new file, then a rename)."""
+    Raises:
+        OSError: naming the file, for instance on a full disk; the old content stands.
+    """
+    path = Path(path)
+    data = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-        os.replace(part, path)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, f"could not write {path}: {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
-    return path
+        if os.path.exists(temporary):
+            os.unlink(temporary)
 
 
-def plain(value: Any) -> Any:
-    """As JSON can hold it: numpy to Python, 6 significant digits, keys to text, "nan" and "inf" spelled out."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(v) for v in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(float(value))
-    return value if value is None else str(value)
+def rounded(value, digits: int = 6):
+    """Floats of nested lists and dicts to so many significant digits; NaN becomes None, as JSON has none."""
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(k): rounded(v, digits) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(v, digits) for v in value]
+    return value
 
 
-def write_json(path: Path, value: Any) -> Path:
-    """Sorted keys, 6 significant digits, strict JSON."""
-    text = json.dumps(plain(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return write(path, text + "\n")
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def write_csv(path: Path, frame: pd.DataFrame) -> Path:
-    """6 significant digits, no index, one kind of line end on every system."""
-    return write(path, frame.to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n"))
-
-
-def markdown_table(frame: pd.DataFrame, digits: int = 3) -> str:
-    """A frame as a Markdown table; numbers right-aligned with ``digits`` significant digits."""
-
-    def text(value: Any) -> str:
-        if isinstance(value, (float, np.floating)):
-            return "" if math.isnan(value) else f"{value:.{digits}g}"
-        return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
-
-    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
-    rows = [
-        [text(c) for c in frame.columns],
-        ["---:" if right else "---" for right in numeric],
-        *([text(v) for v in row] for row in frame.itertuples(index=False)),
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
-
-
-def digest(*parts: str | bytes) -> str:
-    """A short fingerprint of contents."""
-    sha = hashlib.sha256()
-    for part in parts:
-        sha.update(part.encode("utf-8") if isinstance(part, str) else part)
-        sha.update(b"\0")
-    return sha.hexdigest()[:16]
+def to_json(value, digits: int | None = 6) -> str:
+    """Sorted keys, six significant digits (None: all), one item a line."""
+    return json.dumps(value if digits is None else rounded(value, digits), sort_keys=True, indent=1) + "\n"

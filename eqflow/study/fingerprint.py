@@ -1,8 +1,8 @@
 """What code a run depends on: a static walk over imports, hashed without prose.
 
-Nothing is imported and comments, docstrings and blank lines do not count, so that a better explanation does not
-train anything again. Names are followed through a package's `__init__` to the module that defines them: a run depends
-on the files that it uses, not on their neighbours.
+Nothing is imported and comments, docstrings and blank lines do not count, so that a better explanation does
+not train anything again. Names are followed through a package's `__init__` to the module that defines them: a
+run depends on the files that it uses, not on their neighbours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import importlib.util
 import io
 import tokenize
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 
@@ -66,7 +66,7 @@ def _find(module: str) -> Path | None:
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _analysed(
     path: Path, modified: int, module: str
 ) -> tuple[str, tuple[tuple[str, str | None, str | None], ...]]:
@@ -105,7 +105,8 @@ def _resolve(module: str, name: str | None) -> str:
 
 
 def code_of(modules: Iterable[str]) -> dict[str, str]:
-    """Path (from the folder that holds the package) -> hash, of `modules` and all they import of their packages."""
+    """Path (from the folder that holds the package) -> hash, of `modules` and all they import of their
+    packages."""
     todo, code, seen = list(modules), {}, set()
     tops = {module.split(".")[0] for module in todo}
     while todo:

@@ -1,4 +1,5 @@
-"""Next-frame prediction of translating digits: model, batches, loss and evaluation from a run's config alone."""
+"""Next-frame prediction of translating digits: model, batches, loss and evaluation from a run's config
+alone."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def draw(images: torch.Tensor, count: int, config: dict, generator: torch.Genera
 
 
 def held_out_videos(config: dict, split: str) -> torch.Tensor:
-    """The fixed "validation" or "test" videos (B, T, 1, H, W) of an experiment, the same for every model and seed."""
+    """The fixed "validation" or "test" videos (B, T, 1, H, W) of an experiment, the same for every model and
+    seed."""
     images = load_images(config["data"])
     if split == "test":
         return draw(images.test, config["test_size"], config, torch.Generator().manual_seed(TEST_SEED))

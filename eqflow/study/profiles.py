@@ -65,7 +65,8 @@ class ModelSettings:
 class PredictionSettings:
     """Next-frame prediction of moving digits.
 
-    Lengths in frames, speeds in px/frame, sizes in videos. `canvas` (pixels, square) follows the data when None.
+    Lengths in frames, speeds in px/frame, sizes in videos. `canvas` (pixels, square) follows the data when
+    None.
     """
 
     models: Mapping[str, ModelSettings]
@@ -103,8 +104,8 @@ class PredictionSettings:
 
 CANVAS = {"embedded": 16, "real": 28}
 
-# grnn_matched: a G-RNN trained for as many seconds as fernn_v2 takes, as a fixed multiple of the steps, so that it
-# stays the same run on every machine; the measured seconds are reported beside it.
+# grnn_matched: a G-RNN trained for as many seconds as fernn_v2 takes, as a fixed multiple of the steps, so
+# that it stays the same run on every machine; the measured seconds are reported beside it.
 QUICK = PredictionSettings(
     models={
         "grnn": ModelSettings(0, 0.035),

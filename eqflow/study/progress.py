@@ -11,7 +11,8 @@ from .files import atomic_write
 
 
 def write_progress(path: Path, step: int, steps: int, loss: float | None) -> None:
-    """One run's progress, for the process that shows it. It is a courtesy: a full disk does not stop the run."""
+    """One run's progress, for the process that shows it. It is a courtesy: a full disk does not stop the
+    run."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps({"step": step, "steps": steps, "loss": loss, "time": time.time()}))

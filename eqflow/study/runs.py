@@ -3,7 +3,8 @@
 A run lives in `<store>/<experiment>/<key>/`:
 
 * `config.json` what it is: spec, hashes of the code, checksum of the data; the key is its hash
-* `metrics.json` the result and the learning curve, deterministic; written last, so that it marks a finished run
+* `metrics.json` the result and the learning curve, deterministic; written last, so that it marks a finished
+  run
 * `volatile.json` what varies: seconds, device, versions, peak memory
 * `weights.safetensors`; while it trains `checkpoint.pt` and `progress.json` instead
 """
@@ -59,7 +60,8 @@ class Run:
     """A finished run.
 
     Attributes:
-        metrics: the result of the experiment's evaluation, with `val_mse`-like numbers as the experiment names them.
+        metrics: the result of the experiment's evaluation, with `val_mse`-like numbers as the experiment
+        names them.
         volatile: seconds, device, versions, peak memory.
         status: "published" or "finished" (in the work store).
     """
@@ -125,7 +127,7 @@ class RunStore:
         locks.mkdir(parents=True, exist_ok=True)
         return FileLock(locks / f"{folder.name}.lock")
 
-    # Reading -----------------------------------------------------------------------------------------------------
+    # Reading -----
 
     def get(self, spec: RunSpec) -> Run | None:
         """The finished run, from the work store or else the published one; None if neither has it whole."""
@@ -194,7 +196,7 @@ class RunStore:
             return "no run of this model"
         return "; ".join(min(candidates)[1]) or "interrupted before its first checkpoint"
 
-    # Writing -----------------------------------------------------------------------------------------------------
+    # Writing -----
 
     def begin(self, spec: RunSpec, *, fresh: bool = False) -> Path:
         """Make the run's folder and return it; `fresh`, or a damaged result, removes what is there."""
@@ -232,7 +234,8 @@ class RunStore:
     def publish(self, specs: Iterable[RunSpec], to: str | Path) -> list[Run]:
         """Copy the finished runs of `specs` to `to` and remove all others of their experiments there.
 
-        Weights beyond 2 MB stay behind. Unfinished runs are left out. Call it once with every run of a profile.
+        Weights beyond 2 MB stay behind. Unfinished runs are left out. Call it once with every run of a
+        profile.
         """
         specs, to = list(specs), Path(to).resolve()
         runs = [run for run in map(self.get, specs) if run]

@@ -37,8 +37,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Trained:
-    """`history`: one dict (step, seconds, train_loss, val_loss) per validation, train_loss being the mean since the
-    last; `seconds`: time of the training steps, validation apart."""
+    """`history`: one dict (step, seconds, train_loss, val_loss) per validation, train_loss being the mean
+    since the last; `seconds`: time of the training steps, validation apart."""
 
     history: list[dict]
     seconds: float
@@ -62,15 +62,15 @@ def train(
     Args:
         clip: largest norm of the gradient.
         val_every: steps between validations; the last step is always validated.
-        resume: a state that `save` got, to go on from as if nothing had happened: the result is the same, bit for
-            bit on the CPU with as many threads.
-        save: gets the state about every `save_seconds` and after the last step. It holds tensors, numbers, strings,
-            lists and dicts only (loadable with `weights_only=True`).
+        resume: a state that `save` got, to go on from as if nothing had happened: the result is the same, bit
+            for bit on the CPU with as many threads.
+        save: gets the state about every `save_seconds` and after the last step. It holds tensors, numbers,
+            strings, lists and dicts only (loadable with `weights_only=True`).
         progress: called with (step, loss) after each step.
 
     Raises:
-        TrainingError: at a loss, gradient or validation loss that is not finite; the weights are still the good ones
-            of the step before, and the last saved state stands.
+        TrainingError: at a loss, gradient or validation loss that is not finite; the weights are still the
+            good ones of the step before, and the last saved state stands.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     start, seconds, history, losses = 0, 0.0, [], []
