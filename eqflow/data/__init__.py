@@ -1,0 +1,27 @@
+"""Real data and stand-ins, each labelled as what it is."""
+
+from eqflow.data.sources import (
+    DataError,
+    ImageSet,
+    cache_dir,
+    data_dir,
+    image_set_info,
+    load_images,
+    mnist_files,
+    read_idx,
+)
+from eqflow.data.video import VideoBatch, translating_digits, video_set
+
+__all__ = [
+    "DataError",
+    "ImageSet",
+    "VideoBatch",
+    "cache_dir",
+    "data_dir",
+    "image_set_info",
+    "load_images",
+    "mnist_files",
+    "read_idx",
+    "translating_digits",
+    "video_set",
+]
