@@ -211,7 +211,7 @@ def test_number_within_sd():
     assert judge(by_sd, NEAR, PAPER, 1, False).verdict == "reproduced"
     assert judge(by_sd, FAR, PAPER, 1, False).verdict == "differs"
     with pytest.raises(ClaimError, match="needs the published sd"):
-        judge(claim(kind="number", values=NUMBER.values, rule=rule), NEAR, PAPER, 1, False)
+        judge(claim(kind="number", values=NUMBER.values, rule=by_sd.rule), NEAR, PAPER, 1, False)
 
 
 def test_null_values_never_reproduce():

@@ -1,0 +1,319 @@
+"""What a notebook calls: start, runs, figure, player, table, expect, finish.
+
+    nb = start("12_translating_digits", PROFILE, seed=SEED, data=DATA, device=DEVICE, fresh=FRESH)
+
+Under ``make reproduce`` the environment says where results go ($EQFLOW_RESULTS), that published runs do not
+count ($EQFLOW_STORE=work) and which fraction of the steps is trained ($EQFLOW_BUDGET).
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from IPython import get_ipython
+from IPython.display import Markdown, display
+
+from . import provenance, report
+from .claims import ClaimError, Evidence, Verdict, judge, load_claims
+from .experiments import experiments_of, notebook_number, runs_for
+from .outputs import cache_dir, output_dir, project_root, published_dir, write_json
+from .profiles import Profile, get_profile, settings
+
+
+class IdentityFailed(AssertionError):
+    """An identity of the paper does not hold here: the run has failed, whatever else it shows."""
+
+
+def start(
+    name: str,
+    profile: str | Profile = "quick",
+    *,
+    seed: int = 0,
+    data: str = "auto",
+    device: str = "auto",
+    fresh: bool = False,
+    dataset: str | None = None,
+) -> Notebook:
+    """Begin a notebook; applies the project's figure style in this kernel.
+
+    Args:
+        name: of the notebook, as "12_translating_digits".
+        profile: "smoke", "quick", "paper" or "auto".
+        seed: for what the notebook draws itself (``nb.generator()``); the runs have their own seeds.
+        data: "embedded", "real", or "auto" for the profile's.
+        device: "cpu", "cuda", or "auto" for CUDA where there is one.
+        fresh: train the runs again.
+        dataset: the default label under figures; by default the images of the runs.
+
+    Raises:
+        ValueError: any of these is unknown, with what was expected.
+    """
+    notebook_number(name)
+    if data not in ("auto", "embedded", "real"):
+        raise ValueError(f"expected DATA 'auto', 'embedded' or 'real'; got {data!r}")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"expected SEED as an integer from 0; got {seed!r}")
+    if not isinstance(fresh, bool):
+        raise ValueError(f"expected FRESH True or False; got {fresh!r}")
+    return Notebook(name, get_profile(profile), seed, data, choose_device(device), fresh, dataset)
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device for "auto", "cpu", "cuda" or "cuda:1"; ValueError for others and for absent ones."""
+    kind, _, index = str(device).partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
+        raise ValueError(f"expected DEVICE 'auto', 'cpu' or 'cuda'; got {device!r}")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"expected a CUDA device for DEVICE {device!r}; found {torch.cuda.device_count()}")
+    return (
+        torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if kind == "auto"
+        else torch.device(device)
+    )
+
+
+class Notebook:
+    """A running notebook; made by :func:`start`.
+
+    Attributes:
+        name, number: "12_translating_digits", "12".
+        profile: its ``name`` and ``seeds``.  seed, device, budget: as given.
+        data: "embedded" or "real";  stand_in: True unless real.
+        settings: the sizes of the notebook's (first) experiment, None for one that trains nothing.
+        specs: the declared runs.
+    """
+
+    def __init__(
+        self, name: str, profile: Profile, seed: int, data: str, device, fresh: bool, dataset: str | None
+    ):
+        self.name, self.number = name, notebook_number(name)
+        self.profile, self.seed, self.device, self.fresh = profile, seed, device, fresh
+        self.data = profile.data if data == "auto" else data
+        self.stand_in = self.data != "real"
+        self.budget = float(os.environ.get("EQFLOW_BUDGET") or 1)
+        experiments = experiments_of(name)
+        self.settings = settings(profile, experiments[0]) if experiments else None
+        self.specs = runs_for(name, profile, data=self.data, budget=self.budget)
+        self._dataset, self._claims = dataset, load_claims()
+        self._evidence: dict[str, Evidence] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._runs: list | None = None
+        self._why: list[str] = []
+        self._count = {"figure": 0, "table": 0}
+        self._begun = time.perf_counter()
+        self._out = output_dir() / profile.name
+        mpl.rcParams.update(report.RC)  # this kernel belongs to the notebook
+
+    @functools.cached_property
+    def dataset(self) -> str:
+        """The label under figures where none is given; ValueError where the notebook trains nothing."""
+        if self._dataset:
+            return self._dataset
+        if not self.specs:
+            raise ValueError('this notebook trains nothing: say dataset="..." (or once, in start)')
+        from eqflow.data import image_set_info
+
+        return image_set_info(self.data)[1]
+
+    def generator(self, offset: int = 0) -> torch.Generator:
+        """A fresh random generator on the CPU, seeded with SEED + offset."""
+        return torch.Generator().manual_seed(self.seed + offset)
+
+    def runs(self) -> list:
+        """The declared runs, in order: found in the store, else trained here under a progress bar."""
+        if self._runs is None:
+            from .engine import run_all
+            from .runs import RunStore
+
+            published = None if os.environ.get("EQFLOW_STORE") == "work" else published_dir()
+            store = RunStore(cache_dir() / "runs", published and published / self.profile.name / "runs")
+            self._why = [store.why(spec) for spec in self.specs]
+            self._runs = run_all(self.specs, store=store, fresh=self.fresh, device=str(self.device))
+        return self._runs
+
+    def run(self, model: str, seed: int | None = None):
+        """The run of a model, at the first seed or at the one named."""
+        for run in self.runs():
+            if run.spec.model == model and seed in (None, run.spec.seed):
+                return run
+        known = sorted({(r.spec.model, r.spec.seed) for r in self.runs()})
+        raise ValueError(f"expected one of the declared runs {known}; got {(model, seed)}")
+
+    def values(self, metric: str) -> dict[str, dict[int, float]]:
+        """A metric of all runs, model -> {seed: value}: what ``expect`` takes."""
+        found: dict[str, dict[int, float]] = {}
+        for run in self.runs():
+            found.setdefault(run.spec.model, {})[run.spec.seed] = float(run.metrics[metric])
+        return found
+
+    # --- what is shown and kept --------------------------------------------------------------------------
+
+    def figure(
+        self,
+        fig: mpl.figure.Figure,
+        name: str,
+        *,
+        alt: str,
+        caption: str,
+        claims: Sequence[str] = (),
+        data: pd.DataFrame | Mapping | None = None,
+        dataset: str | None = None,
+    ) -> None:
+        """Keep a figure (svg, png, csv, json), show it with its alt text and what it rests on, and close it.
+
+        Args:
+            alt: states the finding, in a sentence.
+            data: the numbers drawn; by default read off the figure.
+            dataset: what the numbers were computed on.
+        """
+        about = self._about(alt, caption, claims, dataset)
+        png = report.save_figure(fig, self._folder("figures"), name, about=about, data=data)
+        plt.close(fig)
+        self._show(png, about)
+
+    def player(
+        self,
+        frames: Sequence[Any],
+        name: str,
+        *,
+        alt: str,
+        caption: str,
+        fps: float = 4,
+        claims: Sequence[str] = (),
+        dataset: str | None = None,
+    ) -> None:
+        """Keep and show frames as a looping animation that needs no kernel and no script.
+
+        Args:
+            frames: PIL images, float (H, W) in [0, 1], uint8 (H, W[, 3]), e.g. of ``report.render(fig)``.
+        """
+        about = self._about(alt, caption, claims, dataset)
+        self._show(report.save_player(frames, self._folder("figures"), name, about=about, fps=fps), about)
+
+    def table(self, frame: pd.DataFrame, name: str, *, caption: str, dataset: str | None = None) -> None:
+        """Keep (csv, md) and show a small table; units stand in its column names, as in "time (s)"."""
+        text = report.save_table(frame, self._folder("tables"), name)
+        self._count["table"] += 1
+        basis = self._basis((), dataset)
+        self._print(f"**Table {self._count['table']}.** {caption}  \n*{basis}*\n\n{text}")
+
+    def expect(
+        self,
+        claim: str,
+        *,
+        error: float | None = None,
+        control: float | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> Verdict:
+        """Judge a claim by its rule in ``claims.yml`` and print the verdict.
+
+        Args:
+            error, control: for an identity: its error, and that of the version broken on purpose.
+            values: model -> {seed: value} or list over seeds; models outside the rule are kept, not judged.
+        """
+        if claim not in self._claims:
+            raise ClaimError(f"unknown claim {claim!r}; expected one of {', '.join(self._claims)}")
+        if (owner := self._claims[claim].notebook) != self.number:
+            raise ClaimError(f"claim {claim} belongs to notebook {owner}, not to {self.number}")
+        evidence = Evidence(error, control, values or {})
+        verdict = judge(self._claims[claim], evidence, self.profile, self.budget, self.stand_in)
+        self._evidence[claim], self._verdicts[claim] = evidence, verdict
+        print(f"{claim}: {verdict.verdict}. {self._claims[claim].says} ({verdict.reason})")
+        return verdict
+
+    def finish(self) -> None:
+        """Write metrics and provenance; IdentityFailed where an identity did not hold."""
+        seconds = time.perf_counter() - self._begun
+        write_json(self._out / "metrics" / f"{self.name}.json", self._metrics())
+        write_json(self._out / "provenance" / f"{self.name}.json", self._provenance(seconds))
+        own = [c.id for c in self._claims.values() if c.notebook == self.number]
+        judged = ", ".join(f"{c} {self._verdicts[c].verdict}" for c in own if c in self._verdicts)
+        if missing := [c for c in own if c not in self._verdicts]:
+            judged += f"{'; ' if judged else ''}not judged here: {', '.join(missing)}"
+        print(f"{self.name}, {self.profile.name} profile: {judged or 'no claims to judge'}")
+        if failed := [c for c, v in self._verdicts.items() if v.failed]:
+            raise IdentityFailed("; ".join(f"{c}: {self._verdicts[c].reason}" for c in failed))
+
+    # --- inside ------------------------------------------------------------------------------------------
+
+    def _folder(self, kind: str):
+        return self._out / kind / self.name
+
+    def _basis(self, claims: Iterable[str], dataset: str | None) -> str:
+        parts = [dataset or self.dataset, f"{self.profile.name} profile"]
+        if self.budget != 1:
+            parts.append(f"budget {self.budget:g}")
+        if claims := list(claims):
+            parts.append(f"claims {', '.join(claims)}")
+        return " · ".join(parts)
+
+    def _about(self, alt: str, caption: str, claims: Sequence[str], dataset: str | None) -> dict:
+        if unknown := [c for c in claims if c not in self._claims]:
+            raise ClaimError(f"unknown claims {', '.join(unknown)}")
+        about = {"alt": alt, "caption": caption, "claims": list(claims), "dataset": dataset or self.dataset}
+        return about | {"profile": self.profile.name, "budget": self.budget, "notebook": self.name}
+
+    def _show(self, png: bytes, about: dict) -> None:
+        # An image with alt metadata, not HTML: viewers strip inline images from HTML that they do not trust.
+        self._count["figure"] += 1
+        if get_ipython() is not None:
+            image = base64.b64encode(png).decode("ascii")
+            bundle = {"image/png": image, "text/plain": about["alt"]}
+            display(bundle, raw=True, metadata={"image/png": {"alt": about["alt"]}})
+        basis = self._basis(about["claims"], about["dataset"])
+        self._print(f"**Figure {self._count['figure']}.** {about['caption']}  \n*{basis}*")
+
+    def _print(self, text: str) -> None:
+        if get_ipython() is None:
+            print(text)
+        else:
+            display(Markdown(text))
+
+    def _metrics(self) -> dict:
+        claims = {}
+        for name, evidence in self._evidence.items():
+            found: dict[str, Any] = {"kind": self._claims[name].kind}
+            if evidence.error is not None:
+                found |= {"error": evidence.error, "control": evidence.control}
+            if evidence.values:
+                found["values"] = {model: evidence.by_seed(model) for model in evidence.values}
+            verdict = self._verdicts[name]
+            claims[name] = found | {"verdict": verdict.verdict, "reason": verdict.reason}
+        about = {
+            "notebook": self.name,
+            "profile": self.profile.name,
+            "budget": self.budget,
+            "data": self.data,
+        }
+        return about | {"stand_in": self.stand_in, "claims": claims}
+
+    def _provenance(self, seconds: float) -> dict:
+        source = project_root() / "notebooks" / f"{self.name}.ipynb"
+        made_from = {
+            "notebook": provenance.notebook_fingerprint(source) if source.exists() else "unknown",
+            "code": provenance.code_fingerprints(),
+            "claims": {c: provenance.claim_fingerprint(self._claims[c]) for c in self._evidence},
+        }
+        runs = self._runs or []
+        return {
+            "notebook": self.name,
+            "status": "ok",
+            "parameters": {"seed": self.seed, "data": self.data, "budget": self.budget},
+            "seconds": seconds,
+            "train_seconds": {r.key: r.seconds for r in runs},
+            "runs": [provenance.without_paths(line) for line in self._why],
+            "versions": provenance.versions(),
+            "made_from": made_from,
+            **provenance.commit(),
+            **provenance.machine(self.device),
+            **provenance.peak_memory_mb(self.device),
+        }

@@ -1,0 +1,109 @@
+"""What made a result: commit, versions, machine, time, and fingerprints of the sources.
+
+The fingerprints tell whether a published result is older than what made it, by content, not by file times.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import nbformat
+import torch
+
+from .claims import Claim
+from .fingerprint import without_prose
+from .outputs import digest, project_root
+
+PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "escnn", "matplotlib", "papermill")
+# These start, list and publish; they cannot change a number or a figure.
+_BYSTANDERS = {"study/__main__.py", "study/doctor.py", "study/reproduce.py", "study/scoreboard.py"}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that compute; "missing" where one is not installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def commit() -> dict[str, object]:
+    """The commit of the checkout, and whether it has uncommitted changes (results apart)."""
+    try:
+        name = _git("rev-parse", "--short=12", "HEAD")
+        return {"commit": name, "dirty": bool(_git("status", "--porcelain", "--", ".", ":!results"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": "unknown", "dirty": None}
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(project_root()), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+
+def machine(device: torch.device) -> dict[str, object]:
+    """The device by name, threads and cores."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {"device": f"{device.type} ({name})", "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+
+
+def peak_memory_mb(device: torch.device) -> dict[str, float]:
+    """Highest memory of this process so far, in MB (2**20 bytes); 0 where the system does not tell."""
+    try:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        host = peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    except ImportError:
+        host = 0.0
+    found = {"peak_memory_mb": round(host)}
+    if device.type == "cuda":
+        found["peak_device_memory_mb"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
+    return found
+
+
+def notebook_fingerprint(path: Path) -> str:
+    """Of a notebook's cells; outputs, counts and metadata do not matter."""
+    notebook = nbformat.read(path, as_version=4)
+    return digest(*(f"{cell.cell_type}\n{cell.source}" for cell in notebook.cells))
+
+
+def code_fingerprints(names: Iterable[str] | None = None) -> dict[str, str]:
+    """Of the package's files that this process imported, or of those named ("gone" where one is not there).
+
+    Comments, docstrings and blank lines do not count.
+    """
+    package = Path(__file__).resolve().parents[1]
+    if names is None:
+        modules = [m for n, m in list(sys.modules.items()) if n.split(".")[0] == "eqflow"]
+        files = {Path(m.__file__).resolve() for m in modules if getattr(m, "__file__", None)}
+        names = (f.relative_to(package).as_posix() for f in files if f.is_relative_to(package))
+        names = sorted(n for n in names if n not in _BYSTANDERS)
+    return {n: _code(package / n) for n in names}
+
+
+def _code(path: Path) -> str:
+    return digest(without_prose(path.read_text(encoding="utf-8"))) if path.exists() else "gone"
+
+
+def claim_fingerprint(claim: Claim) -> str:
+    return digest(json.dumps(asdict(claim), sort_keys=True, default=dict))
+
+
+def without_paths(text: str) -> str:
+    """Text free of this machine's folders: only the last part of an absolute path stays."""
+    text = text.replace(str(project_root()) + os.sep, "").replace(str(project_root()), ".")
+    text = text.replace(str(Path.home()) + os.sep, "~/") if str(Path.home()) != "/" else text
+    return re.sub(r"(?<![\w.:/~<])/(?:[\w.@+-]+/)+(?=[\w.@+-])", "", text)
