@@ -1,0 +1,25 @@
+"""What both papers share: groups, motions, how they act, and how exact a model is.
+
+Steerable convolutions are in :mod:`eqflow.symmetry.steerable`, imported by name where they are needed: the
+first layer loads escnn, and that takes seconds.
+"""
+
+from .checks import assert_equivariant, equivariance_error, invariance_error
+from .groups import PlanarGroup, RotationGroup, cyclic, dihedral
+from .motions import Motion, MotionSet, Rotation, Translation, rotation_set, translation_grid
+
+__all__ = [
+    "Motion",
+    "MotionSet",
+    "PlanarGroup",
+    "Rotation",
+    "RotationGroup",
+    "Translation",
+    "assert_equivariant",
+    "cyclic",
+    "dihedral",
+    "equivariance_error",
+    "invariance_error",
+    "rotation_set",
+    "translation_grid",
+]

@@ -1,0 +1,223 @@
+"""Equivariant convolutions: kernels sampled by escnn, made exact, and then free of escnn.
+
+escnn solves the kernel constraint of a planar group (Weiler and Cesa, 2019) and samples it in float32. Here each
+basis is averaged once, in float64, over the elements that map the pixel grid to itself (a Reynolds projection).
+That makes it exact for C1, C2, C4, D1, D2, D4, and for other groups exact under their quarter turns and flips;
+between them (45 degrees in C8, any angle in SO(2)) a kernel on a grid can only be approximately equivariant:
+see :class:`SteerableConv2d` for what was measured.
+
+The only file that imports escnn, and only when a basis is first built: a trained layer unpickles without it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sys
+import types
+import warnings
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .groups import PlanarGroup, RotationGroup
+
+FIELD_TYPES = ("trivial", "regular")
+PADDINGS = {"zero": "constant", "circular": "circular"}
+
+
+@functools.cache
+def _escnn() -> types.SimpleNamespace:
+    """Import escnn with its start-up repairs. Of each of them escnn's SO(3) part is the reason, unused here."""
+    stand_ins = {}
+    if "lie_learn" not in sys.modules and importlib.util.find_spec("lie_learn") is None:
+
+        def wigner_D_matrix(*args, **kwargs):
+            raise NotImplementedError(
+                "SO(3) representations need the package lie_learn, which is not installed"
+            )
+
+        path = "lie_learn"
+        for name in (None, "representations", "SO3", "wigner_d"):
+            path = path if name is None else f"{path}.{name}"
+            stand_ins[path] = types.ModuleType(path)
+        stand_ins[path].wigner_D_matrix = wigner_D_matrix
+    sys.modules.update(stand_ins)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="`py3nj` package not found")
+            import escnn.group._numerical as numerical
+            from escnn import gspaces
+            from escnn import nn as layers
+    finally:
+        for path in stand_ins:  # nobody else shall take them for the real package
+            sys.modules.pop(path, None)
+    # With scikit-learn, escnn solves by an unseeded random SVD, which also rejects its np.matrix since 1.7.
+    numerical.randomized_svd = None
+    return types.SimpleNamespace(gspaces=gspaces, layers=layers)
+
+
+def field_channels(group: PlanarGroup | RotationGroup, field_type: str) -> int:
+    """Channels of one field: 1 if trivial, ``group.field_size`` if regular."""
+    if field_type not in FIELD_TYPES:
+        raise ValueError(f"expected a field type among {FIELD_TYPES}; got {field_type!r}")
+    return 1 if field_type == "trivial" else group.field_size
+
+
+def _sampled_basis(group, in_type: str, out_type: str, kernel_size: int) -> Tensor:
+    """escnn's basis for one pair of fields, float32 (D, out, in, k, k)."""
+    escnn = _escnn()
+    if isinstance(group, RotationGroup):
+        space = escnn.gspaces.rot2dOnR2(-1, maximum_frequency=group.max_frequency)
+        frequencies = [(frequency,) for frequency in range(group.max_frequency + 1)]
+        regular = space.fibergroup.spectral_regular_representation(*frequencies)
+    else:
+        make = escnn.gspaces.flipRot2dOnR2 if group.reflections else escnn.gspaces.rot2dOnR2
+        space = make(group.n)
+        regular = space.regular_repr
+    types_ = [
+        escnn.layers.FieldType(space, [space.trivial_repr if kind == "trivial" else regular])
+        for kind in (in_type, out_type)
+    ]
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)  # escnn builds its tables in the default dtype; restored below
+    try:
+        # initialize=False: no number is drawn from the global generator
+        layer = escnn.layers.R2Conv(*types_, kernel_size, bias=False, initialize=False)
+        with torch.no_grad():
+            filters = [layer.basisexpansion(w) for w in torch.eye(layer.weights.numel())]
+    finally:
+        torch.set_default_dtype(default)
+    return (
+        torch.stack(filters).unflatten(-1, (kernel_size, kernel_size))
+        if filters[0].ndim == 3
+        else (torch.stack(filters))
+    )
+
+
+def _grid_elements(group: PlanarGroup | RotationGroup) -> list[float]:
+    """The elements that move a square grid onto itself; they form a subgroup."""
+    return [0, 90, 180, 270] if isinstance(group, RotationGroup) else [g for g in group if group.is_exact(g)]
+
+
+@functools.cache
+def steerable_basis(
+    group: PlanarGroup | RotationGroup, in_type: str, out_type: str, kernel_size: int = 3
+) -> Tensor:
+    """Basis of the kernels that intertwine one input field and one output field.
+
+    Returns:
+        float64 (D, out, in, k, k), each element of norm 1; shared by all callers, so not to be written to.
+        D at k = 3, regular to regular: C4 24, D4 48, C8 48, C16 96, D8 96; trivial to regular: 6.
+
+    Raises:
+        ValueError: for an unknown field type, or a kernel size that is not odd.
+        RuntimeError: when escnn's sampling and this package's actions disagree.
+    """
+    channels = [field_channels(group, kind) for kind in (out_type, in_type)]
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"expected an odd kernel size; got {kernel_size}")
+    sampled = _sampled_basis(group, in_type, out_type, kernel_size).double()
+    moved = []
+    for g in _grid_elements(group):  # (g W)(q) = rho_out(g) W(g^-1 q) rho_in(g)^-1 must be W
+        out_matrix, in_matrix = (
+            group.field_matrix(g) if kind == "regular" else torch.ones(1, 1, dtype=torch.float64)
+            for kind in (out_type, in_type)
+        )
+        taps = group.act_image(g, sampled.flatten(0, 1)).view_as(sampled)
+        moved.append(torch.einsum("op,dpikl,ji->dojkl", out_matrix, taps, in_matrix))
+    # Entries in one orbit hold the same numbers in another order. Summed in sorted order they come out equal
+    # to the last bit, so that rounding to float32 (and back) cannot break the symmetry.
+    basis = sum(torch.stack(moved).sort(0).values.unbind(0)) / len(moved)
+    change = ((basis - sampled).abs().max() / sampled.abs().max()).item()
+    if not change < 1e-5:  # float32 noise is 1e-7; a wrong sign or channel order is of order 1
+        raise RuntimeError(
+            f"expected escnn's kernels for {group} to change by < 1e-5 on projection; got {change:.2g}"
+        )
+    assert basis.shape[1:] == (*channels, kernel_size, kernel_size)
+    return basis / basis.flatten(1).norm(dim=1).view(-1, 1, 1, 1, 1)
+
+
+class SteerableConv2d(nn.Module):
+    """Convolution (stride 1, same size) that commutes with a planar group.
+
+    On square canvases of any size, under every element that maps the grid to itself, exact to rounding in either
+    precision; with ReLU between regular fields of a PlanarGroup, so is a stack. MEASURED
+
+    Args:
+        group: ``cyclic(n)``, ``dihedral(n)`` or ``RotationGroup(max_frequency)``.
+        in_fields, out_fields: number of fields; channels are fields times 1 (trivial) or ``group.field_size``.
+        in_type, out_type: "trivial" or "regular".
+        kernel_size: odd.
+        padding: "zero" or "circular".
+        bias: one number per output field (for SO(2), on its invariant channel), zero at first.
+        generator: for the initial weights.
+
+    Attributes:
+        weight: (out_fields, in_fields, D), the coefficients in ``basis``.
+        basis: buffer (D, out, in, k, k); part of the state dict, since the weights mean nothing without it.
+
+    Source: Weiler and Cesa, General E(2)-Equivariant Steerable CNNs (2019), for the kernels.
+    """
+
+    def __init__(
+        self,
+        group: PlanarGroup | RotationGroup,
+        in_fields: int,
+        out_fields: int,
+        *,
+        in_type: str = "regular",
+        out_type: str = "regular",
+        kernel_size: int = 3,
+        padding: str = "zero",
+        bias: bool = True,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        if padding not in PADDINGS:
+            raise ValueError(f"expected a padding among {tuple(PADDINGS)}; got {padding!r}")
+        dtype = dtype or torch.get_default_dtype()
+        self.group, self.in_type, self.out_type = group, in_type, out_type
+        self.kernel_size, self.padding = kernel_size, padding
+        self.in_channels = in_fields * field_channels(group, in_type)
+        self.out_channels = out_fields * field_channels(group, out_type)
+        basis = steerable_basis(group, in_type, out_type, kernel_size)
+        self.register_buffer("basis", basis.to(device=device, dtype=dtype, copy=True))
+        self.weight = nn.Parameter(torch.empty(out_fields, in_fields, len(basis), device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(out_fields, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """He's rule for ReLU on the expanded filter: variance 2 / (in_channels k^2), averaged over its entries."""
+        _, in_fields, size = self.weight.shape
+        std = (2 * self.basis.shape[1] / (in_fields * size)) ** 0.5  # the basis elements have norm 1
+        nn.init.normal_(self.weight, std=std, generator=generator)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def expand(self) -> tuple[Tensor, Tensor | None]:
+        """The ordinary filter (out_channels, in_channels, k, k) and bias (out_channels,) or None."""
+        weight = torch.einsum("oid,dpqkl->opiqkl", self.weight, self.basis).flatten(0, 1).flatten(1, 2)
+        if self.bias is None:
+            return weight, None
+        bias = self.bias[:, None].expand(-1, self.basis.shape[1])
+        if isinstance(self.group, RotationGroup) and self.out_type == "regular":
+            bias = bias * (torch.arange(self.basis.shape[1], device=bias.device) == 0)
+        return weight, bias.flatten()
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, in_channels, H, W) -> (B, out_channels, H, W)
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(f"expected (B, {self.in_channels}, H, W); got {tuple(x.shape)}")
+        weight, bias = self.expand()
+        half = self.kernel_size // 2
+        return F.conv2d(F.pad(x, [half] * 4, mode=PADDINGS[self.padding]), weight, bias)
+
+    def extra_repr(self) -> str:
+        out_fields, in_fields, _ = self.weight.shape
+        return (
+            f"{self.group}, {in_fields} {self.in_type} -> {out_fields} {self.out_type}, "
+            f"kernel_size={self.kernel_size}, padding={self.padding!r}, bias={self.bias is not None}"
+        )
