@@ -1,7 +1,8 @@
 """Handwritten digits: the 1,797 that ship with scikit-learn, and MNIST, both pinned by checksum.
 
-MNIST is looked for in the folder that ``EQFLOW_DATA`` names (in its subfolder ``mnist`` or directly), then in
-the user's cache, then at public mirrors. Whatever goes wrong ends in one `DataError`: what, where, what to do.
+MNIST is looked for in the folder that ``EQFLOW_DATA`` names (in its subfolder ``mnist`` or directly), then
+in the user's cache, then at public mirrors. Whatever goes wrong ends in one `DataError`: what, where, what
+to do.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gzip
 import hashlib
 import os
 import zlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,7 +199,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror}): make it readable, {_REMEDY}") from None
+        raise DataError(
+            f"cannot read {path} ({error.strerror or error}): make it readable, {_REMEDY}"
+        ) from None
 
 
 def _fault(name: str, content: bytes) -> str | None:
@@ -209,7 +213,7 @@ def _fault(name: str, content: bytes) -> str | None:
 
 
 def _download(name: str, path: Path, progress: bool) -> None:
-    """Fetches one file from the first mirror that delivers the right bytes; `path` appears whole or not at all."""
+    """Fetches a file from the first mirror that delivers it intact; `path` appears whole or not at all."""
     from filelock import FileLock
     from pooch import HTTPDownloader
     from requests.exceptions import RequestException
@@ -221,16 +225,22 @@ def _download(name: str, path: Path, progress: bool) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # One download at a time: a second process waits here and then finds the file.
-        with FileLock(path.parent / ".download.lock"):
+        with FileLock(path.parent / ".download.lock"), ExitStack() as stack:
+
+            def close_later(response, **_) -> None:  # pooch leaves the sockets of failed responses open
+                stack.callback(response.close)
+
             if path.exists() and not _fault(name, _read(path)):
                 return
             for mirror in MNIST_MIRRORS:
                 try:
                     with tqdm(total=size, unit="B", unit_scale=True, desc=name, disable=not progress) as bar:
-                        fetch = HTTPDownloader(
-                            progressbar=bar, timeout=(10, 30), headers={"Accept-Encoding": "identity"}
-                        )
-                        fetch(mirror + name, str(part), None)
+                        HTTPDownloader(
+                            progressbar=bar,
+                            timeout=(10, 30),  # seconds: to connect, and between two packets
+                            headers={"Accept-Encoding": "identity"},  # the .gz as it is
+                            hooks={"response": close_later},
+                        )(mirror + name, str(part), None)
                     if not (fault := _fault(name, part.read_bytes())):
                         os.replace(part, path)
                         return
@@ -246,7 +256,7 @@ def _download(name: str, path: Path, progress: bool) -> None:
             if error.errno == errno.ENOSPC
             else "make it writable"
         )
-        raise DataError(f"cannot write {path} ({error.strerror}): {need}, {_REMEDY}") from None
+        raise DataError(f"cannot write {path} ({error.strerror or error}): {need}, {_REMEDY}") from None
     raise DataError(
         f"cannot download {path} ({'; '.join(failures)}): check the network and try again, {_REMEDY}"
     )

@@ -46,7 +46,7 @@ def translating_digits(
 
     Frame t of a digit is ``roll(digit, shifts=(y0 + vy t, x0 + vx t))`` on a torus; digits are summed and
     clamped to [0, 1]. Image, start and velocity are uniform and independent for each digit. They are drawn
-    in that order, so the same generator state with other `velocities` gives the same digits at the same starts.
+    in that order, so the same generator state with other `velocities` gives the same digits and starts.
 
     Args:
         images: Floating (N, h, w) in [0, 1], put on the canvas unscaled.
@@ -112,7 +112,7 @@ def video_set(
 ) -> VideoBatch:
     """A fixed set of videos with labels: the same arguments give the same set, bit for bit.
 
-    `split` is ``"test"`` or ``"train"``; `canvas` is that of the image set unless given; everything else as in
+    `split` is ``"test"`` or ``"train"``; `canvas` is that of the image set unless given; all else is as in
     `translating_digits`. With another `velocities` and the same `seed` the same digits move from the same
     starts, so that errors at different velocities can be compared pairwise.
     """
