@@ -1,10 +1,10 @@
 """Equivariant convolutions: kernels sampled by escnn, made exact, and then free of escnn.
 
-escnn solves the kernel constraint of a planar group (Weiler and Cesa, 2019) and samples it in float32. Here each
-basis is averaged once, in float64, over the elements that map the pixel grid to itself (a Reynolds projection).
-That makes it exact for C1, C2, C4, D1, D2, D4, and for other groups exact under their quarter turns and flips;
-between them (45 degrees in C8, any angle in SO(2)) a kernel on a grid can only be approximately equivariant:
-see :class:`SteerableConv2d` for what was measured.
+escnn solves the kernel constraint of a planar group (Weiler and Cesa, 2019) and samples it in float32. Here
+each basis is averaged once, in float64, over the elements that map the pixel grid to itself (a Reynolds
+projection). That makes it exact for C1, C2, C4, D1, D2, D4, and for other groups exact under their quarter
+turns and flips; between these (45 degrees in C8, any angle in SO(2)) a kernel on a grid can only be
+approximately equivariant: see :class:`SteerableConv2d` for what was measured.
 
 The only file that imports escnn, and only when a basis is first built: a trained layer unpickles without it.
 """
@@ -29,7 +29,7 @@ PADDINGS = {"zero": "constant", "circular": "circular"}
 
 @functools.cache
 def _escnn() -> types.SimpleNamespace:
-    """Import escnn with its start-up repairs. Of each of them escnn's SO(3) part is the reason, unused here."""
+    """Import escnn, with the start-up repairs that release 1.0.11 needs on a planar-only install."""
     stand_ins = {}
     if "lie_learn" not in sys.modules and importlib.util.find_spec("lie_learn") is None:
 
@@ -68,32 +68,27 @@ def field_channels(group: PlanarGroup | RotationGroup, field_type: str) -> int:
 def _sampled_basis(group, in_type: str, out_type: str, kernel_size: int) -> Tensor:
     """escnn's basis for one pair of fields, float32 (D, out, in, k, k)."""
     escnn = _escnn()
-    if isinstance(group, RotationGroup):
-        space = escnn.gspaces.rot2dOnR2(-1, maximum_frequency=group.max_frequency)
-        frequencies = [(frequency,) for frequency in range(group.max_frequency + 1)]
-        regular = space.fibergroup.spectral_regular_representation(*frequencies)
-    else:
-        make = escnn.gspaces.flipRot2dOnR2 if group.reflections else escnn.gspaces.rot2dOnR2
-        space = make(group.n)
-        regular = space.regular_repr
-    types_ = [
-        escnn.layers.FieldType(space, [space.trivial_repr if kind == "trivial" else regular])
-        for kind in (in_type, out_type)
-    ]
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)  # escnn builds its tables in the default dtype; restored below
     try:
+        if isinstance(group, RotationGroup):
+            space = escnn.gspaces.rot2dOnR2(-1, maximum_frequency=group.max_frequency)
+            frequencies = [(frequency,) for frequency in range(group.max_frequency + 1)]
+            regular = space.fibergroup.spectral_regular_representation(*frequencies)
+        else:
+            make = escnn.gspaces.flipRot2dOnR2 if group.reflections else escnn.gspaces.rot2dOnR2
+            space = make(group.n)
+            regular = space.regular_repr
+        fields = {"trivial": space.trivial_repr, "regular": regular}
+        ends = [escnn.layers.FieldType(space, [fields[kind]]) for kind in (in_type, out_type)]
         # initialize=False: no number is drawn from the global generator
-        layer = escnn.layers.R2Conv(*types_, kernel_size, bias=False, initialize=False)
+        layer = escnn.layers.R2Conv(*ends, kernel_size, bias=False, initialize=False)
         with torch.no_grad():
-            filters = [layer.basisexpansion(w) for w in torch.eye(layer.weights.numel())]
+            filters = [layer.basisexpansion(unit) for unit in torch.eye(layer.weights.numel())]
     finally:
         torch.set_default_dtype(default)
-    return (
-        torch.stack(filters).unflatten(-1, (kernel_size, kernel_size))
-        if filters[0].ndim == 3
-        else (torch.stack(filters))
-    )
+    channels = [field_channels(group, kind) for kind in (out_type, in_type)]
+    return torch.stack(filters).reshape(-1, *channels, kernel_size, kernel_size)
 
 
 def _grid_elements(group: PlanarGroup | RotationGroup) -> list[float]:
@@ -115,7 +110,7 @@ def steerable_basis(
         ValueError: for an unknown field type, or a kernel size that is not odd.
         RuntimeError: when escnn's sampling and this package's actions disagree.
     """
-    channels = [field_channels(group, kind) for kind in (out_type, in_type)]
+    field_channels(group, in_type), field_channels(group, out_type)  # both are known types, or this raises
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"expected an odd kernel size; got {kernel_size}")
     sampled = _sampled_basis(group, in_type, out_type, kernel_size).double()
@@ -135,19 +130,31 @@ def steerable_basis(
         raise RuntimeError(
             f"expected escnn's kernels for {group} to change by < 1e-5 on projection; got {change:.2g}"
         )
-    assert basis.shape[1:] == (*channels, kernel_size, kernel_size)
     return basis / basis.flatten(1).norm(dim=1).view(-1, 1, 1, 1, 1)
 
 
 class SteerableConv2d(nn.Module):
     """Convolution (stride 1, same size) that commutes with a planar group.
 
-    On square canvases of any size, under every element that maps the grid to itself, exact to rounding in either
-    precision; with ReLU between regular fields of a PlanarGroup, so is a stack. MEASURED
+    Exact to rounding under every element that maps the grid to itself, on square canvases of any size, and
+    so are stacks with ReLU between regular fields of a PlanarGroup. Measured as equivariance_error of three
+    layers: C2, C4, D2, D4, and the quarter turns of C8, C16, D8: 4e-15 in float64, 1e-6 in float32.
+
+    Not exact, since image and kernel are interpolated: other turns. Measured in float64, smooth random blobs
+    (sd 2.5 px on 33x33), mean (maximum) of 5 draws; an ordinary convolution scores 1.2 to 1.5:
+
+    ========================  ===========  ===========================
+    element                   one layer    stack
+    ========================  ===========  ===========================
+    C8, 45 degrees            .016 (.018)  3 layers, ReLU .066 (.13)
+    C16, 22.5 and 45 degrees  .023 (.046)  3 layers, ReLU .110 (.21)
+    D8, 45 degrees            .018 (.026)  3 layers, ReLU .043 (.11)
+    SO(2), 30 and 45 degrees  .020 (.031)  2 layers, linear .017 (.028)
+    ========================  ===========  ===========================
 
     Args:
         group: ``cyclic(n)``, ``dihedral(n)`` or ``RotationGroup(max_frequency)``.
-        in_fields, out_fields: number of fields; channels are fields times 1 (trivial) or ``group.field_size``.
+        in_fields, out_fields: number of fields, of 1 (trivial) or ``group.field_size`` (regular) channels.
         in_type, out_type: "trivial" or "regular".
         kernel_size: odd.
         padding: "zero" or "circular".
@@ -191,7 +198,7 @@ class SteerableConv2d(nn.Module):
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """He's rule for ReLU on the expanded filter: variance 2 / (in_channels k^2), averaged over its entries."""
+        """He's rule on the expanded filter: its entries' mean variance is 2 / (in_channels k^2)."""
         _, in_fields, size = self.weight.shape
         std = (2 * self.basis.shape[1] / (in_fields * size)) ** 0.5  # the basis elements have norm 1
         nn.init.normal_(self.weight, std=std, generator=generator)
