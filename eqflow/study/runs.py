@@ -17,7 +17,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import safetensors.torch
@@ -36,6 +36,12 @@ class RunError(RuntimeError):
     """A stored run cannot give what is asked of it."""
 
 
+@cache
+def _code(module: str) -> dict[str, str]:
+    """Read once in a process: what is edited later is not the code that this process runs."""
+    return code_of([module, "eqflow.study.training"])
+
+
 def identity(spec: RunSpec) -> dict:
     """All that decides the outcome of a run: its spec, the code it depends on, the checksum of its data."""
     module = experiment_module(spec.experiment)
@@ -44,7 +50,7 @@ def identity(spec: RunSpec) -> dict:
         "model": spec.model,
         "seed": spec.seed,
         "config": spec.config,
-        "code": code_of([module.__name__, "eqflow.study.training"]),
+        "code": _code(module.__name__),
         "data": module.checksum(spec.config),
     }
 

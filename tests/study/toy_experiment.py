@@ -1,0 +1,72 @@
+"""A tiny experiment for the tests of the store and the engines: a linear map learned from noise.
+
+Its model names say what is wrong with it: "sound", "nan" (at a step), "raises", "dies", "slow".
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import torch
+from torch import nn
+
+from eqflow.study.experiments import EXPERIMENTS, RunSpec
+from eqflow.study.training import Task
+
+NAME = "toy"
+EXPERIMENTS[NAME] = __name__
+CHECKSUM = "toy data 1"
+
+
+def spec(model="sound", seed=0, **changes) -> RunSpec:
+    config = {
+        "model": model,
+        "steps": 12,
+        "lr": 0.01,
+        "clip": 1.0,
+        "val_every": 4,
+        "width": 3,
+        "profile": "smoke",
+    }
+    return RunSpec(NAME, model, seed, config | changes)
+
+
+def checksum(config: dict) -> str:
+    return CHECKSUM
+
+
+def build(config: dict) -> nn.Module:
+    return nn.Sequential(nn.Linear(4, config["width"]), nn.Dropout(0.1), nn.Linear(config["width"], 1))
+
+
+def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
+    generator, kind = torch.Generator().manual_seed(seed), config["model"]
+    fixed = torch.randn(32, 4, generator=torch.Generator().manual_seed(99))
+    step = [0]
+
+    def error(x: torch.Tensor) -> torch.Tensor:
+        return (model(x) - x.sum(1, keepdim=True).sin()).square().mean()
+
+    def loss() -> torch.Tensor:
+        step[0] += 1
+        if kind == "slow":
+            time.sleep(0.05)
+        if kind == "raises" and step[0] == 3:
+            raise RuntimeError("this run is meant to fail")
+        if kind == "dies" and step[0] == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        value = error(torch.randn(8, 4, generator=generator).to(device))
+        return value * float("nan") if kind == "nan" and step[0] == 7 else value
+
+    def validate() -> float:
+        model.eval()
+        with torch.no_grad():
+            value = float(error(fixed))
+        model.train()
+        return value
+
+    return Task(
+        loss, validate, lambda: {"test_mse": validate(), "threads": torch.get_num_threads()}, generator
+    )

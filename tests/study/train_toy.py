@@ -1,0 +1,16 @@
+"""Trains one toy run in a process of its own: python train_toy.py STORE MODEL STEPS [MARK]."""
+
+import sys
+from pathlib import Path
+
+import toy_experiment
+
+from eqflow.study.engine import train_run
+from eqflow.study.runs import RunStore
+
+if __name__ == "__main__":
+    store, model, steps, *mark = sys.argv[1:]
+    report = (lambda step, steps, loss: Path(mark[0]).write_text(str(step))) if mark else None
+    spec = toy_experiment.spec(model, steps=int(steps))
+    run = train_run(spec, RunStore(store), save_seconds=0.0, report=report)
+    print(run.volatile["finished"], run.volatile["seconds"])
