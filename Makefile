@@ -18,6 +18,12 @@ PY    := $(ENV)/bin/python
 STAMP := $(ENV)/.eqflow-installed
 RUN   := "$(PY)" -m eqflow.study
 
+# A relative EQFLOW_DATA means relative to here, wherever a notebook runs.
+ifneq ($(EQFLOW_DATA),)
+override EQFLOW_DATA := $(abspath $(EQFLOW_DATA))
+export EQFLOW_DATA
+endif
+
 OPTIONS := $(foreach o,PROFILE BUDGET DATA DEVICE,$(if $($(o)),--$(shell echo $(o) | tr A-Z a-z) "$($(o))")) \
            $(if $(NB),--nb "$(NB)") $(if $(filter-out 0,$(FRESH)),--fresh)
 

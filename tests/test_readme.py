@@ -1,0 +1,34 @@
+"""The README's examples run, one after the other, and its equivariant layer is equivariant."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_examples_run():
+    names: dict = {}
+    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(first, names)
+    assert names["future"].shape == (8, 10, 1, 28, 28)
+    *setup, meter = second.strip().splitlines()
+    exec("\n".join(setup), names)
+    assert eval(meter, names) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`(notebooks/[\w./]+|eqflow/|benchmarks/|tests/|CITATION\.cff)`", README)))
+)
+def test_named_files_exist(path):
+    assert (ROOT / path).exists()
+
+
+def test_every_make_target_named_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", README))
+    assert named and named <= targets
