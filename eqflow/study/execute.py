@@ -1,93 +1,110 @@
-"""Execute one notebook with papermill, and clean the executed copy of the machine that it ran on."""
+"""One run, here: begun or resumed under its lock, trained, evaluated, stored."""
 
 from __future__ import annotations
 
-import os
-import re
-import traceback
-from collections.abc import Iterator, Mapping
+import importlib.metadata
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import datetime, timezone
 
-import nbformat
-import papermill
+import torch
+from filelock import Timeout
 
-from .files import atomic_write
-from .outputs import project_root
-from .provenance import without_paths
-
-
-class ReproduceError(ValueError):
-    """A request that cannot be carried out; the message says what was expected."""
-
-
-def check_parameters(path: Path, parameters: Mapping[str, object]) -> None:
-    """ReproduceError for a parameter that the notebook does not have (papermill would only warn)."""
-    known = papermill.inspect_notebook(str(path))
-    if unknown := sorted(set(parameters) - set(known)):
-        raise ReproduceError(f"{path.stem} has no parameter {', '.join(unknown)}; it has: {', '.join(known)}")
-
-
-def execute(path: Path, executed: Path, parameters: Mapping, environment: Mapping) -> str | None:
-    """Run a notebook, in its own folder, into the file ``executed``; returns the traceback, if it failed.
-
-    The kernel is this environment's own. A failed notebook is written too, up to the cell that failed.
-    """
-    executed.parent.mkdir(parents=True, exist_ok=True)
-    error = None
-    with _inherited(environment):
-        try:
-            papermill.execute_notebook(
-                str(path), str(executed), dict(parameters), cwd=str(path.parent), progress_bar=False
-            )
-        except papermill.PapermillExecutionError as failure:
-            error = plain_text(str(failure))
-        except Exception:  # a kernel that died, a full disk: the other notebooks still run
-            error = plain_text(traceback.format_exc())
-    if executed.exists():
-        atomic_write(executed, nbformat.writes(clean(nbformat.read(executed, as_version=4))) + "\n")
-    return error
+from .experiments import RunSpec, experiment_module
+from .runs import Run, RunStore, load_state, save_state
+from .training import train
 
 
 @contextmanager
-def _inherited(environment: Mapping) -> Iterator[None]:
-    """What the kernel inherits; restored afterwards."""
-    paths = [str(project_root()), os.environ.get("PYTHONPATH", "")]
-    new = {name: str(value) for name, value in environment.items()}
-    new["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
-    new["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel in the user's home must not shadow this environment's
-    new["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    old = {name: os.environ.get(name) for name in new}
-    os.environ.update(new)
+def one_thread(device: torch.device) -> Iterator[None]:
+    """On a CPU every run takes one thread, so that its numbers do not depend on how runs are spread out."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        for name, value in old.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        torch.set_num_threads(before)
 
 
-def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An executed notebook without what varies: times, paths, versions, colours of tracebacks."""
-    kernel = notebook.metadata.get("kernelspec", {})
-    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
-    for number, cell in enumerate(notebook.cells):
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-        if set(tags or ()) & {"injected-parameters", "papermill-error-cell-tag"}:
-            cell.id = f"papermill-{number}"  # papermill draws these at random
-        for output in cell.get("outputs", []):
-            if output.output_type == "stream":
-                output.text = plain_text(output.text)
-            elif output.output_type == "error":
-                output.traceback = [plain_text(line) for line in output.traceback]
-            elif "text/html" in output.get("data", {}):  # papermill's banner over a failure
-                output.data["text/html"] = without_paths(output.data["text/html"])
-    return notebook
+def train_run(
+    spec: RunSpec,
+    store: RunStore,
+    *,
+    device: str | torch.device = "cpu",
+    fresh: bool = False,
+    report: Callable[[int, int, float | None], None] | None = None,
+    save_seconds: float = 20.0,
+) -> Run:
+    """Train one run here, or resume it, and store it; waits for a process that is at the same run.
+
+    Args:
+        report: called with (step, steps, loss).
+
+    Raises:
+        TrainingError: if the loss is no longer finite; the last good checkpoint stays.
+    """
+    device, report = torch.device(device), report or (lambda *_: None)
+    steps = spec.config["steps"]
+    lock = store.lock(spec)
+    while True:  # in short waits, so that an interrupt is heard
+        try:
+            lock.acquire(timeout=1.0)
+            break
+        except Timeout:
+            report(0, steps, None)
+    try:
+        found = store.get(spec)
+        if found and found.status == "finished" and not fresh:
+            return found  # another process finished it meanwhile
+        folder = store.begin(spec, fresh=fresh)
+        began, resume = time.perf_counter(), load_state(folder)
+        module = experiment_module(spec.experiment)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        # Layers draw their first weights from the global generator: it is lent for this run and given back.
+        with one_thread(device), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(spec.seed)
+            model = module.build(spec.config).to(device)
+            task = module.task(spec.config, spec.seed, model, device)
+            spent = resume["total_seconds"] if resume else 0.0
+
+            def total() -> float:
+                return spent + time.perf_counter() - began
+
+            trained = train(
+                model,
+                task,
+                **{name: spec.config[name] for name in ("steps", "lr", "clip", "val_every")},
+                resume=resume,
+                save=lambda state: save_state(folder, {**state, "total_seconds": total()}),
+                save_seconds=save_seconds,
+                progress=lambda step, loss: report(step, steps, loss),
+            )
+            model.eval()
+            with torch.no_grad():
+                metrics = task.evaluate()
+        metrics |= {"val_mse": trained.history[-1]["val_loss"], "steps": steps}
+        metrics |= {name: spec.config[name] for name in ("budget", "profile", "data") if name in spec.config}
+        volatile = surroundings(device) | {"seconds": trained.seconds, "total_seconds": total()}
+        return store.finish(spec, folder, model, trained.history, metrics, volatile)
+    finally:
+        lock.release()
 
 
-def plain_text(text: str) -> str:
-    """Without terminal colours and paths of this machine."""
-    return without_paths(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text))
+def surroundings(device: torch.device) -> dict:
+    """What varies between machines and may explain a difference."""
+    cuda = device.type == "cuda"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads() if cuda else 1,
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if cuda else peak,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__}
+        | {name: importlib.metadata.version(name) for name in ("numpy", "safetensors")},
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
