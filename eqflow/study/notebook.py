@@ -206,6 +206,13 @@ class Notebook:
         basis = self._basis((), dataset)
         self._print(f"**Table {self._count['table']}.** {caption}  \n*{basis}*\n\n{text}")
 
+    def scoreboard(self, profile: str | None = None) -> pd.DataFrame:
+        """The published scoreboard of a profile (by default this one), one row per claim."""
+        from .scoreboard import scoreboard
+
+        name = profile or self.profile.name
+        return scoreboard(published_dir() / name, name)
+
     def expect(
         self,
         claim: str,

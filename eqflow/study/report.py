@@ -82,16 +82,23 @@ def use_style() -> AbstractContextManager:
     return mpl.rc_context(RC)
 
 
-def label_lines(ax, *, pad: float = 4) -> None:
-    """Write each labelled line's name at its last point, in its colour, instead of a legend."""
+def label_lines(ax, *, pad: float = 4, apart: float = 11) -> None:
+    """Write each labelled line's name at its last point, in its colour, instead of a legend.
+
+    Call it after limits and scales are set: names that would overlap are moved ``apart`` points.
+    """
+    ends = []
     for line in ax.get_lines():
-        x, y = (np.asarray(v, dtype=float) for v in line.get_data())
-        good = np.isfinite(x) & np.isfinite(y)
-        if line.get_label().startswith("_") or not good.any():
-            continue
-        end = (x[good][-1], y[good][-1])
-        offset = {"xytext": (pad, 0), "textcoords": "offset points", "va": "center"}
-        ax.annotate(line.get_label(), end, color=line.get_color(), annotation_clip=False, **offset)
+        xy = np.ma.asarray(line.get_xydata(), dtype=float).filled(np.nan)
+        xy = xy[np.isfinite(xy).all(axis=1)]
+        if len(xy) and not line.get_label().startswith("_"):
+            height = ax.transData.transform(xy[-1])[1] * 72 / ax.figure.dpi  # in points
+            ends.append((height, xy[-1], line))
+    last = -np.inf
+    for height, end, line in sorted(ends, key=lambda e: e[0]):
+        last = max(height, last + apart)
+        place = {"xytext": (pad, last - height), "textcoords": "offset points", "va": "center"}
+        ax.annotate(line.get_label(), end, color=line.get_color(), annotation_clip=False, **place)
 
 
 def show_images(

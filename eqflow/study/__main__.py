@@ -1,0 +1,138 @@
+"""The commands behind the Makefile: ``python -m eqflow.study reproduce --nb 12 --profile quick``."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "reproduce": "train, run the notebooks, write figures, tables and verdicts into results/",
+    "train": "train the notebooks' runs without Jupyter",
+    "plan": "expected minutes and memory of each notebook on this machine",
+    "why": "why each run is found, resumed or trained",
+    "doctor": "versions, device, memory, disk, data; what is missing and how to get it",
+    "check-results": "fail if a published result is older than what made it",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; options are the same for all commands."""
+    top = argparse.ArgumentParser(prog="python -m eqflow.study", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+    for name, text in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=text)
+        if name == "doctor":
+            continue
+        sub.add_argument("--profile", default="auto", choices=("auto", "smoke", "quick", "paper"))
+        sub.add_argument(
+            "--nb", action="append", default=[], help="12 or 11,12; again for more (default: all)"
+        )
+        sub.add_argument("--data", default="auto", choices=("auto", "embedded", "real"))
+        sub.add_argument("--device", default="auto", help="auto, cpu, cuda")
+        sub.add_argument("--budget", type=_fraction, default=1.0, help="fraction of every run's steps")
+        sub.add_argument("--fresh", action="store_true", help="train again what is already there")
+        sub.add_argument("--engine", default="auto", help="auto, serial, processes")
+        sub.add_argument(
+            "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", type=_parameter
+        )
+    return top
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0; got {text}")
+    return value
+
+
+def _parameter(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE; got {text}")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code (2 for a request that cannot be carried out)."""
+    options = parser().parse_args(arguments)
+    if options.command == "doctor":
+        from .doctor import doctor
+
+        return doctor()
+    from . import reproduce as runner
+
+    request = runner.Request(
+        notebooks=tuple(options.nb),
+        profile=options.profile,
+        data=options.data,
+        device=options.device,
+        budget=options.budget,
+        fresh=options.fresh,
+        engine=options.engine,
+        parameters=dict(options.parameter),
+    )
+    try:
+        return _COMMANDS[options.command](runner, request)
+    except ValueError as error:  # unknown notebook, parameter, device: one line, no traceback
+        print(f"eqflow: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\neqflow: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _train(runner, request) -> int:
+    from .engine import RunsFailed
+
+    print(request.headline())
+    try:
+        runs = runner.train(request, [s for specs in runner.find_runs(request).values() for s in specs])
+    except RunsFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    for run in runs:
+        print(f"{run.spec.experiment:24}{run.key:32}{run.status}, {run.seconds:.0f} s")
+    return 0
+
+
+def _plan(runner, request) -> int:
+    print(f"{request.headline()}\n\n{runner.plan(request)}", end="")
+    return 0
+
+
+def _why(runner, request) -> int:
+    store = runner.work_store()
+    for number, specs in runner.find_runs(request).items():
+        print(f"notebook {number}: {len(specs)} runs")
+        for spec in specs:
+            print(f"  {spec.model}-s{spec.seed}: {store.why(spec)}")
+    return 0
+
+
+def _check(runner, request) -> int:
+    from .scoreboard import check_results
+
+    if not any(request.results.glob("*/provenance")):
+        print("eqflow: nothing is published yet")
+        return 0
+    profile = None if request.profile == "auto" else request.level.name
+    stale = check_results(request.results, request.source, profile)
+    print("\n".join(stale) if stale else "eqflow: every published result is as new as what made it")
+    return 1 if stale else 0
+
+
+_COMMANDS = {
+    "reproduce": lambda runner, request: runner.reproduce(request),
+    "train": _train,
+    "plan": _plan,
+    "why": _why,
+    "check-results": _check,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

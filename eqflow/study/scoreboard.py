@@ -1,0 +1,210 @@
+"""The scoreboard and the README of ``results/``, computed from metrics; and whether they are up to date."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from . import provenance
+from .claims import Claim, ClaimError, Evidence, Verdict, judge, load_claims
+from .experiments import NOTEBOOKS, runs_for
+from .files import atomic_write
+from .outputs import markdown_table, read_json, write_csv
+from .profiles import PROFILES, get_profile
+from .runs import RunStore
+
+COLUMNS = ["id", "paper", "where", "says", "published", "ours", "sd", "seeds", "data", "profile", "verdict"]
+COLUMNS += ["notebook", "reason", "budget", "figures"]
+
+
+def scoreboard(folder: Path, profile: str) -> pd.DataFrame:
+    """Every claim of the register against the metrics in ``folder`` (``results/<profile>``).
+
+    Verdicts are computed here, from the evidence and today's rules; those in the metrics are not read.
+    """
+    metrics = {p.stem[:2]: read_json(p) for p in sorted((folder / "metrics").glob("*.json"))}
+    failed = {n: p["error"] for n, p in _provenance(folder).items() if p.get("status") == "failed"}
+    figures = _figures(folder)
+    rows = []
+    for claim in load_claims().values():
+        found = metrics.get(claim.notebook, {})
+        evidence = _evidence(found.get("claims", {}).get(claim.id))
+        verdict = _verdict(claim, evidence, profile, found)
+        if evidence is None and claim.notebook in failed:
+            verdict = Verdict("not run", f"notebook {claim.notebook} failed: {failed[claim.notebook]}")
+        rows.append(_row(claim, evidence, verdict, profile, found) | {"figures": figures.get(claim.id, "")})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _verdict(claim: Claim, evidence: Evidence | None, profile: str, found: Mapping) -> Verdict:
+    try:
+        return judge(
+            claim, evidence, get_profile(profile), found.get("budget", 1), found.get("stand_in", True)
+        )
+    except ClaimError as error:  # the rule changed after the run: results are stale, not proof
+        return Verdict("not run", f"evidence does not fit the rule: {error}")
+
+
+def _evidence(found: Mapping | None) -> Evidence | None:
+    if found is None:
+        return None
+    error, control = (None if found.get(k) is None else float(found[k]) for k in ("error", "control"))
+    values = {m: {s: float(v) for s, v in by.items()} for m, by in found.get("values", {}).items()}
+    return Evidence(error, control, values)
+
+
+def _row(
+    claim: Claim, evidence: Evidence | None, verdict: Verdict, profile: str, found: Mapping
+) -> dict[str, object]:
+    row = {"id": claim.id, "paper": claim.paper, "where": claim.where, "says": claim.says}
+    row |= {"published": _published(claim), "ours": "", "sd": "", "seeds": "", "data": "", "profile": profile}
+    row |= {"notebook": found.get("notebook", claim.notebook), "budget": ""}
+    if evidence is not None:
+        row |= {"data": found["dataset"], "budget": f"{found['budget']:g}"}
+        if evidence.error is not None:
+            row["ours"] = f"error {evidence.error:.2g}; control {evidence.control:.2g}"
+        if evidence.values:
+            sds = {m: evidence.sd(m) for m in evidence.values}
+            row["ours"] = _listed({m: evidence.mean(m) for m in evidence.values})
+            row["sd"] = _listed({m: sd for m, sd in sds.items() if not math.isnan(sd)})
+            row["seeds"] = str(evidence.seeds)
+    return row | {"verdict": verdict.verdict, "reason": verdict.reason}
+
+
+def _published(claim: Claim) -> str:
+    if claim.values is None:
+        return "" if claim.kind == "identity" else "no number in source"
+    sds = {m: f" ± {sd:.3g}" for m, sd in claim.sd.items()}
+    return "; ".join(f"{m} {v:.3g}{sds.get(m, '')}" for m, v in claim.values.items())
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return "; ".join(f"{m} {v:.3g}" for m, v in values.items())
+
+
+def _figures(folder: Path) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for path in sorted((folder / "figures").glob("*/*.json")):
+        for claim in read_json(path)["claims"]:
+            found.setdefault(claim, []).append(f"{path.parent.name}/{path.stem}")
+    return {claim: "; ".join(names) for claim, names in found.items()}
+
+
+def _provenance(folder: Path) -> dict[str, dict]:
+    return {p.stem[:2]: read_json(p) for p in sorted((folder / "provenance").glob("*.json"))}
+
+
+def write_scoreboard(folder: Path, profile: str) -> pd.DataFrame:
+    """Write ``scoreboard.csv`` and ``scoreboard.md`` of one profile."""
+    board = scoreboard(folder, profile)
+    write_csv(folder / "scoreboard.csv", board)
+    title = f"# Scoreboard, {profile} profile\n\nGenerated from `metrics/` by the rules in "
+    title += "`eqflow/study/claims.yml`.\n\n"
+    atomic_write(folder / "scoreboard.md", title + markdown_table(board))
+    return board
+
+
+_HOW = """# Results
+
+Generated by `make reproduce`; do not edit. One folder per profile, never mixed: `quick` (a laptop, stand-in
+data, judges directions), `paper` (a GPU, the papers' data and sizes, judges numbers).
+
+* `scoreboard.md`, `scoreboard.csv`: every claim of both papers, what was published, what we got, the verdict.
+* `notebooks/`: the executed notebooks. `figures/`, `tables/`: what they show, with the numbers drawn (`csv`)
+  and what each figure says (`json`). `metrics/`: the evidence by claim and seed. `runs/`: trained models.
+* `provenance/`: the only place for what varies: commit, versions, machine, seconds, cache hits. Elsewhere a
+  diff shows science (the minutes below apart).
+
+Verdicts are computed from rules that stood before the run: *verified* (an identity holds, and its meter fails
+where it is broken on purpose), *reproduced* (a published number, within its rule), *same direction* (the
+ordering holds over seeds), *differs*, *not comparable*, *not run*, *no number in source*. "Differs" is a
+result like any other.
+"""
+
+
+def write_readme(results: Path) -> None:
+    """Write ``results/README.md``: how to read, notebooks with status and minutes, the judged claims."""
+    parts = [_HOW]
+    for profile in PROFILES:
+        folder = results / profile
+        if not (folder / "provenance").is_dir():
+            continue
+        rows = []
+        for record in _provenance(folder).values():
+            name, error = record["notebook"], record.get("error", "")
+            status = "ok" if record["status"] == "ok" else f"failed: {error}"
+            train = sum(record.get("train_seconds", {}).values()) / 60
+            link = f"[{name}]({profile}/notebooks/{name}.ipynb)"
+            minutes = record.get("wall_seconds", record.get("seconds", 0)) / 60
+            rows.append(
+                {"notebook": link, "status": status, "min": f"{minutes:.1f}", "training min": f"{train:.1f}"}
+            )
+        board = scoreboard(folder, profile)
+        counts = "; ".join(
+            f"{n} {verdict}" for verdict, n in board["verdict"].value_counts(sort=False).items()
+        )
+        top = board[board["verdict"] != "not run"][
+            ["id", "says", "published", "ours", "sd", "verdict", "data"]
+        ]
+        parts.append(
+            f"\n## {profile}\n\n{markdown_table(pd.DataFrame(rows))}\n"
+            f"Claims: {counts} ([scoreboard]({profile}/scoreboard.md)).\n\n{markdown_table(top)}"
+        )
+    atomic_write(results / "README.md", "".join(parts))
+
+
+def check_results(results: Path, notebooks: Path, profile: str | None = None) -> list[str]:
+    """What is published but older than what made it, by content; an empty list if nothing is.
+
+    Compared are each notebook's cells, the code that it had imported, the rules of its claims, its runs, and
+    the scoreboard.
+    """
+    stale = []
+    for name in [profile] if profile else PROFILES:
+        folder = results / name
+        if (folder / "provenance").is_dir():
+            stale += [f"{name}/{line}" for line in _stale(folder, name, notebooks)]
+    return stale
+
+
+def _stale(folder: Path, profile: str, notebooks: Path) -> list[str]:
+    claims, stale = load_claims(), []
+    recorded = _provenance(folder)
+    for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
+        if path.stem[:2] not in recorded:
+            stale.append(f"{path.stem}: not published")
+    for number, record in recorded.items():
+        name, made = record["notebook"], record.get("made_from", {})
+        source = notebooks / f"{name}.ipynb"
+        if record["status"] != "ok":
+            stale.append(f"{name}: failed")
+            continue
+        if not source.exists():
+            stale.append(f"{name}: its notebook is gone")
+        elif provenance.notebook_fingerprint(source) != made["notebook"]:
+            stale.append(f"{name}: its notebook changed")
+        if not (folder / "notebooks" / f"{name}.ipynb").exists():
+            stale.append(f"{name}: the executed notebook is missing")
+        now = provenance.code_fingerprints(made["code"])
+        if changed := [f"eqflow/{file}" for file, was in made["code"].items() if now[file] != was]:
+            stale.append(f"{name}: changed since: {', '.join(changed)}")
+        for claim, was in made["claims"].items():
+            if claim not in claims or provenance.claim_fingerprint(claims[claim]) != was:
+                stale.append(f"{name}: the rule of {claim} changed")
+        stale += [f"{name}: {line}" for line in _stale_runs(folder, profile, number, record["parameters"])]
+    board = folder / "scoreboard.csv"
+    fresh = scoreboard(folder, profile).to_csv(index=False, lineterminator="\n")
+    if not board.exists() or board.read_text(encoding="utf-8") != fresh:
+        stale.append("scoreboard.csv: not what the metrics and the rules give")
+    return stale
+
+
+def _stale_runs(folder: Path, profile: str, number: str, parameters: Mapping) -> list[str]:
+    if number not in NOTEBOOKS:
+        return []
+    store = RunStore(folder / "no-work", folder / "runs")
+    specs = runs_for(number, profile, data=parameters["data"], budget=parameters["budget"])
+    return [f"{s.model}-s{s.seed}: {store.why(s)}" for s in specs if store.get(s) is None]
