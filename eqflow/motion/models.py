@@ -1,38 +1,87 @@
-"""Cells scanned over time."""
+"""Cells scanned over time, with a readout."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from .cells import CircularConv
+from .cells import CircularConv, TranslationCell
 
 
 class FramePredictor(nn.Module):
-    def __init__(self, cell: nn.Module, *, decoder_layers: int = 4, pool: str = "max"):
+    """Reads T frames and predicts the next ones, each from its own previous prediction.
+
+    The readout pools the hidden state over V, then applies `decoder_layers` circular 3x3 convolutions with
+    ReLU and a linear one to the image channels. As published, the last input frame is fed twice (by the last
+    step that reads and the first that predicts), and a predicted frame is detached before it is fed back. With
+    128 channels and one image channel that is 739,584 parameters, whatever V is (without mixing over V).
+
+    Theorem 4.1 therefore holds for the T states that read the moving input (see `TranslationCell`): the frame
+    fed twice stands still for one step, so that later states and the predictions follow the motion only as far
+    as the net has learned to.
+
+    Args:
+        cell: The recurrence.
+        decoder_layers: Convolutions with ReLU before the last, linear one.
+        pool: "max" over V (each pixel takes its best slice), or "mean".
+    """
+
+    def __init__(self, cell: TranslationCell, *, decoder_layers: int = 4, pool: str = "max"):
         super().__init__()
-        self.cell = cell
-        k = cell.hidden_channels
-        widths = [k] * (decoder_layers + 1) + [cell.in_channels]
-        self.decoder = nn.ModuleList(CircularConv(a, b, 3, 3) for a, b in zip(widths, widths[1:], strict=False))
+        if pool not in ("max", "mean"):
+            raise ValueError(f'expected pool "max" or "mean"; got {pool!r}')
+        if decoder_layers < 0:
+            raise ValueError(f"expected decoder_layers >= 0; got {decoder_layers}")
+        self.cell, self.pool = cell, pool
+        widths = [cell.hidden_channels] * (decoder_layers + 1)
+        layers = zip(widths, [*widths[1:], cell.in_channels], strict=True)
+        self.decoder = nn.ModuleList(CircularConv(c, k, 3) for c, k in layers)
 
-    def decode(self, h):
-        z = h.amax(1)
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw every weight anew, in the order of `parameters()`."""
+        for part in (self.cell, *self.decoder):
+            part.reset_parameters(generator)
+
+    def decode(self, pooled: Tensor) -> Tensor:
+        """(B, H, W, K) -> frame (B, C, H, W)."""
         for conv in self.decoder[:-1]:
-            z = conv(z).relu()
-        return self.decoder[-1](z).permute(0, 3, 1, 2)
+            pooled = conv(pooled, "relu")
+        return self.decoder[-1](pooled).permute(0, 3, 1, 2)
 
-    def forward(self, frames: Tensor, horizon: int, *, return_hidden: bool = False):
-        h, hidden, predictions = None, [], []
-        for x in frames.unbind(1):
-            h = self.cell(x, h)
-            hidden.append(h)
+    def forward(
+        self, frames: Tensor, horizon: int, *, return_hidden: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Predict the frames that follow.
+
+        Args:
+            frames: (B, T, C, H, W), T >= 1.
+            horizon: How many frames to predict, at least 1.
+            return_hidden: Also return the hidden state after every step.
+
+        Returns:
+            Prediction (B, horizon, C, H, W); with `return_hidden` also the states (B, T + horizon, V, K, H, W).
+        """
+        channels = self.cell.in_channels
+        if frames.ndim != 5 or frames.shape[1] < 1 or frames.shape[2] != channels:
+            raise ValueError(f"expected frames (B, T, {channels}, H, W), T >= 1; got {tuple(frames.shape)}")
+        if horizon < 1:
+            raise ValueError(f"expected horizon >= 1; got {horizon}")
+        driven = self.cell.drive(frames.flatten(0, 1)).unflatten(
+            0, frames.shape[:2]
+        )  # all frames in one call
+        h, states, predictions = None, [], []
+        for u in driven.unbind(1):
+            h, _ = self.cell.step(u, h)
+            if return_hidden:
+                states.append(h)
         for _ in range(horizon):
-            h = self.cell(x, h)
-            hidden.append(h)
-            predictions.append(self.decode(h))
-            x = predictions[-1].detach()
+            h, pooled = self.cell.step(u, h, pool=self.pool == "max")
+            if return_hidden:
+                states.append(h)
+            predictions.append(self.decode(h.mean(1) if pooled is None else pooled))
+            if len(predictions) < horizon:
+                u = self.cell.drive(predictions[-1].detach())
         prediction = torch.stack(predictions, 1)
-        if return_hidden:
-            return prediction, torch.stack([self.cell.slices(s) for s in hidden], 1)
-        return prediction
+        if not return_hidden:
+            return prediction
+        return prediction, torch.stack([self.cell.slices(state) for state in states], 1)
