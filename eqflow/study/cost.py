@@ -17,7 +17,7 @@ from .experiments import RunSpec
 from .profiles import SETTINGS, settings
 from .runs import RunStore
 
-REFERENCE_SECONDS = 0.1  # of `_calibration` on the machine that the guesses were made on
+REFERENCE_SECONDS = 0.036  # of `_calibration` on the machine that the guesses were made on
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 
 from .cost import cores, memory_of, seconds_of
-from .execute import train_run
+from .one_run import train_run
 from .experiments import EXPERIMENTS, RunSpec
 from .progress import Board, write_progress
 from .runs import Run, RunStore

@@ -11,7 +11,7 @@ import pytest
 from toy_experiment import spec
 
 from eqflow.study.engine import run_all
-from eqflow.study.execute import train_run
+from eqflow.study.one_run import train_run
 from eqflow.study.experiments import runs_for
 from eqflow.study.runs import RunStore
 

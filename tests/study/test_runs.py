@@ -11,7 +11,7 @@ import toy_experiment
 from toy_experiment import spec
 
 from eqflow.study import runs
-from eqflow.study.execute import train_run
+from eqflow.study.one_run import train_run
 from eqflow.study.runs import RunError, RunStore, load_state
 
 HERE = Path(__file__).parent
