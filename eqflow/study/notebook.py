@@ -295,13 +295,12 @@ class Notebook:
                 found["values"] = {model: evidence.by_seed(model) for model in evidence.values}
             verdict = self._verdicts[name]
             claims[name] = found | {"verdict": verdict.verdict, "reason": verdict.reason}
-        about = {
-            "notebook": self.name,
-            "profile": self.profile.name,
-            "budget": self.budget,
-            "data": self.data,
-        }
-        return about | {"stand_in": self.stand_in, "claims": claims}
+        try:
+            dataset = self.dataset
+        except ValueError:  # every figure says its own
+            dataset = "see its figures"
+        about = {"notebook": self.name, "profile": self.profile.name, "budget": self.budget}
+        return about | {"data": self.data, "dataset": dataset, "stand_in": self.stand_in, "claims": claims}
 
     def _provenance(self, seconds: float) -> dict:
         source = project_root() / "notebooks" / f"{self.name}.ipynb"

@@ -209,7 +209,9 @@ def _notebook(request: Request, number: str, path: Path, parameters: Mapping, st
         error = f"{path.stem} never called nb.finish()"
         _record_failure(request, path, error, seconds)
         return error
-    write_json(record, read_json(record) | {"wall_seconds": seconds})
+    found = read_json(record)
+    found["made_from"]["notebook"] = provenance.notebook_fingerprint(path)
+    write_json(record, found | {"wall_seconds": seconds})
     write_json(note, {"signature": signature, "outputs": _outputs_digest(request, path.stem)})
     print(f"ok, {clock(seconds)}", flush=True)
     return None

@@ -1,0 +1,172 @@
+"""What a notebook calls, outside a kernel: what it writes, what it refuses."""
+
+import json
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from eqflow.study import notebook
+from eqflow.study.claims import ClaimError
+from eqflow.study.notebook import IdentityFailed, start
+from eqflow.study.provenance import code_fingerprints, without_paths
+
+ALT = "The error grows with time only for the G-RNN."
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQFLOW_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    rc = dict(plt.rcParams)
+    yield
+    plt.close("all")
+    plt.rcParams.update(rc)
+
+
+def bump(**options):
+    return start("01_bump", "smoke", **{"dataset": "a bump (synthetic)", **options})
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"profile": "fast"}, "expected a profile"),
+        ({"device": "tpu"}, "expected DEVICE"),
+        ({"device": "cuda:99"}, "expected a CUDA device"),
+        ({"data": "mnist"}, "expected DATA"),
+        ({"seed": -1}, "expected SEED"),
+        ({"seed": "0"}, "expected SEED"),
+        ({"fresh": "no"}, "expected FRESH"),
+        ({"name": "bump"}, "expected a notebook"),
+    ],
+)
+def test_unknown_values_are_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        start(**{"name": "01_bump", **options})
+
+
+def test_what_it_knows():
+    nb = start("12_translating_digits", "smoke")
+    assert (nb.number, nb.profile.name, nb.data, nb.stand_in, nb.budget) == (
+        "12",
+        "smoke",
+        "embedded",
+        True,
+        1,
+    )
+    assert nb.device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    assert nb.settings.steps >= 1 and {s.model for s in nb.specs} >= {"grnn", "fernn_v2"}
+    assert nb.dataset == "scikit-learn digits (embedded)"
+    assert torch.equal(torch.rand(3, generator=nb.generator()), torch.rand(3, generator=nb.generator()))
+    assert bump().settings is None and bump().specs == []
+
+
+def test_budget_comes_from_the_runner(monkeypatch):
+    monkeypatch.setenv("EQFLOW_BUDGET", "0.5")
+    half, name = start("12_translating_digits", "quick"), "12_translating_digits"
+    monkeypatch.delenv("EQFLOW_BUDGET")
+    assert half.budget == 0.5 and half.specs[0].steps * 2 == start(name, "quick").specs[0].steps
+
+
+def test_a_figure_names_its_data(tmp_path, capsys):
+    nb = bump()
+    fig, ax = plt.subplots()
+    ax.plot([1, 2])
+    nb.figure(fig, "error", alt=ALT, caption="Error against time.", claims=["A2"])
+    assert not plt.fignum_exists(fig.number)
+    about = json.loads((tmp_path / "results/smoke/figures/01_bump/error.json").read_text())
+    assert about["dataset"] == "a bump (synthetic)" and about["claims"] == ["A2"] and about["alt"] == ALT
+    assert about["profile"] == "smoke"
+    printed = capsys.readouterr().out
+    assert "**Figure 1.** Error against time." in printed
+    assert "a bump (synthetic) · smoke profile · claims A2" in printed
+
+
+def test_a_figure_without_a_data_set_is_refused():
+    with pytest.raises(ValueError, match="dataset="):
+        start("01_bump", "smoke").figure(plt.figure(), "error", alt=ALT, caption="")
+    with pytest.raises(ClaimError, match="unknown claims A99"):
+        bump().figure(plt.figure(), "error", alt=ALT, caption="", claims=["A99"])
+
+
+def test_player_and_table(tmp_path, capsys):
+    nb = bump()
+    nb.player([np.eye(4), np.zeros((4, 4))], "moving", alt=ALT, caption="It moves.", fps=2)
+    nb.table(pd.DataFrame({"time (s)": [1.5]}), "times", caption="Times.")
+    assert (tmp_path / "results/smoke/figures/01_bump/moving.gif").exists()
+    assert (tmp_path / "results/smoke/tables/01_bump/times.csv").read_text() == "time (s)\n1.5\n"
+    assert "| 1.5 |" in capsys.readouterr().out
+
+
+def test_shown_as_an_image_with_alt_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr(notebook, "get_ipython", lambda: object())
+    monkeypatch.setattr(notebook, "display", lambda *a, **k: shown.append((a, k)))
+    bump().player([np.eye(4), np.zeros((4, 4))], "moving", alt=ALT, caption="It moves.")
+    (bundle,), options = shown[0]
+    assert options["metadata"]["image/png"]["alt"] == ALT and bundle["text/plain"] == ALT
+    assert bundle["image/png"].startswith("iVBOR")
+
+
+def test_expect_and_finish(tmp_path, capsys):
+    nb = bump()
+    assert nb.expect("A2", error=1e-15, control=0.4).verdict == "verified"
+    nb.finish()
+    metrics = json.loads((tmp_path / "results/smoke/metrics/01_bump.json").read_text())
+    assert metrics["claims"]["A2"]["verdict"] == "verified" and metrics["dataset"] == "a bump (synthetic)"
+    made = json.loads((tmp_path / "results/smoke/provenance/01_bump.json").read_text())
+    assert made["status"] == "ok" and {"commit", "dirty", "versions", "device", "threads"} <= set(made)
+    assert set(made["made_from"]["claims"]) == {"A2"} and "study/claims.py" in made["made_from"]["code"]
+    assert "A2 verified" in capsys.readouterr().out
+
+
+def test_a_failing_identity_fails_the_notebook_and_is_recorded(tmp_path):
+    nb = bump()
+    nb.expect("A2", error=0.1, control=0.4)
+    with pytest.raises(IdentityFailed, match=r"A2: error 0\.1"):
+        nb.finish()
+    metrics = json.loads((tmp_path / "results/smoke/metrics/01_bump.json").read_text())
+    assert metrics["claims"]["A2"]["verdict"] == "differs"
+
+
+def test_claims_are_judged_where_they_belong():
+    with pytest.raises(ClaimError, match="A5 belongs to notebook 12"):
+        bump().expect("A5", values={})
+    with pytest.raises(ClaimError, match="unknown claim 'A99'"):
+        bump().expect("A99")
+
+
+def test_unjudged_claims_are_named(capsys):
+    bump().finish()
+    assert "not judged here: A2" in capsys.readouterr().out
+
+
+def test_runs_are_found_by_model(monkeypatch):
+    nb = start("12_translating_digits", "smoke")
+    fake = [SimpleNamespace(spec=s, metrics={"test_mse": k / 8}) for k, s in enumerate(nb.specs)]
+    monkeypatch.setattr(nb, "_runs", fake)
+    assert nb.run("fernn_v2").spec.model == "fernn_v2"
+    assert nb.values("test_mse")["grnn"] == {0: 0.0}
+    with pytest.raises(ValueError, match="expected one of the declared runs"):
+        nb.run("fernn_v2", seed=9)
+
+
+def test_the_scoreboard_without_results(monkeypatch, tmp_path):
+    monkeypatch.setenv("EQFLOW_PUBLISHED", str(tmp_path / "published"))
+    board = bump().scoreboard()
+    assert len(board) == 38 and set(board["verdict"]) == {"not run"}
+
+
+def test_fingerprints_follow_contents():
+    now = code_fingerprints(["study/claims.py", "study/no_such_file.py"])
+    assert now["study/no_such_file.py"] == "gone" and len(now["study/claims.py"]) == 16
+    assert code_fingerprints(["study/report.py"]) != now
+
+
+def test_paths_of_this_machine_are_dropped():
+    text = without_paths("hit: /srv/jane/project/.cache/runs/x at 3/4 of https://a.org/b/c, ./d/e")
+    assert text == "hit: x at 3/4 of https://a.org/b/c, ./d/e"

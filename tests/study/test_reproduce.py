@@ -1,0 +1,224 @@
+"""The runner on small notebooks: one works, one breaks, one has a failing identity, one reads the others."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from eqflow.study import reproduce as runner
+from eqflow.study.executor import ReproduceError, check_parameters, clean
+from eqflow.study.reproduce import Request, find_notebooks, plan, reproduce
+from eqflow.study.scoreboard import check_results, scoreboard
+
+PARAMETERS = 'PROFILE = "quick"\nSEED = 0\nDATA = "auto"\nDEVICE = "auto"\nFRESH = False'
+START = """from eqflow.study.notebook import start
+nb = start("{name}", PROFILE, seed=SEED, data=DATA, device=DEVICE, fresh=FRESH, dataset="a bump")"""
+FIGURE = """import matplotlib.pyplot as plt
+fig, ax = plt.subplots()
+ax.plot([0, 1], [0, SEED])
+nb.figure(fig, "line", alt="The line rises with the seed that was given.",
+          caption="A line.", claims=["A2"])"""
+
+NOTEBOOKS = {
+    "01_works": [START, FIGURE, 'nb.expect("A2", error=1e-15, control=0.5);', "nb.finish()"],
+    "10_breaks": ["print('so far')", "raise RuntimeError('the cat ate it')"],
+    "11_identity": [START, 'nb.expect("A3", error=0.5, control=0.5);', "nb.finish()"],
+    "90_reads": [START, "print(nb.scoreboard().set_index('id').verdict['A2'])", "nb.finish()"],
+}
+
+
+def write_notebook(folder: Path, name: str, cells: list[str]) -> Path:
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.cells = [
+        nbformat.v4.new_code_cell(c.format(name=name) if c is START else c) for c in [PARAMETERS, *cells]
+    ]
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    path = folder / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """As `make reproduce`, then again with two of the notebooks; kernels start, so once for the module."""
+    root = tmp_path_factory.mktemp("reproduce")
+    for name, cells in NOTEBOOKS.items():
+        write_notebook(root / "notebooks", name, cells)
+    request = Request(
+        profile="smoke", source=root / "notebooks", results=root / "results", parameters={"SEED": 3}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EQFLOW_CACHE", str(root / "cache"))
+        codes, printed = [], []
+        for again in (request, replace(request, notebooks=["01", "10"])):
+            with contextlib.redirect_stdout(io.StringIO()) as text:
+                codes.append(reproduce(again))
+            printed.append(text.getvalue())
+    return SimpleNamespace(
+        root=root, request=request, codes=codes, printed=printed, smoke=root / "results/smoke"
+    )
+
+
+def executed(done, name):
+    return nbformat.read(done.smoke / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def test_the_first_line_says_which_profile_and_why(done):
+    assert done.printed[0].startswith("eqflow: smoke profile, as asked for.")
+    assert "Expected in all" in done.printed[0]
+    assert "device was found" in Request().headline()
+
+
+def test_a_failure_is_shown_and_stops_nothing_else(done):
+    assert done.codes == [1, 1]
+    assert "RuntimeError: the cat ate it" in done.printed[0] and "IdentityFailed" in done.printed[0]
+    board = scoreboard(done.smoke, "smoke").set_index("id")
+    assert board.verdict["A2"] == "verified" and board.verdict["A3"] == "differs"
+    assert board.verdict["A1"] == "not run" and "the cat ate it" in board.reason["A1"]
+    assert "the cat ate it" in (done.root / "results/README.md").read_text()
+    outputs = [o for c in executed(done, "10_breaks").cells for o in c.get("outputs", [])]
+    assert any(o.output_type == "error" for o in outputs)
+
+
+def test_a_notebook_that_reads_the_others_comes_last_and_sees_them(done):
+    assert done.printed[0].index("11_identity ") < done.printed[0].index("[4/4] 90_reads")
+    outputs = [
+        o.text for c in executed(done, "90_reads").cells for o in c.outputs if o.output_type == "stream"
+    ]
+    assert outputs[0].strip() == "verified"
+
+
+def test_parameters_arrive(done):
+    assert (done.smoke / "figures/01_works/line.csv").read_text().endswith("1,3\n")
+    about = json.loads((done.smoke / "provenance/01_works.json").read_text())
+    assert about["status"] == "ok" and about["parameters"]["seed"] == 3 and about["wall_seconds"] > 0
+
+
+def test_executed_notebooks_show_figures_with_alt_text_and_no_machine(done):
+    outputs = [o for c in executed(done, "01_works").cells for o in c.get("outputs", [])]
+    images = [o for o in outputs if "image/png" in o.get("data", {})]
+    assert len(images) == 1
+    assert images[0].metadata["image/png"]["alt"] == "The line rises with the seed that was given."
+    for path in [*done.smoke.rglob("*.ipynb"), *done.smoke.rglob("*.json"), *done.smoke.rglob("*.md")]:
+        assert str(done.root) not in path.read_text(), path
+        assert str(Path(runner.__file__).parents[2]) not in path.read_text(), path
+
+
+def test_what_has_not_changed_is_kept(done):
+    assert "01_works kept" in done.printed[1] and "01_works ok" in done.printed[0]
+    assert "10_breaks failed" in done.printed[1]  # a failure is never kept
+
+
+def test_published_results_are_complete(done):
+    board = pd.read_csv(done.smoke / "scoreboard.csv")
+    assert len(board) == 38 and list(board.columns[:12]) == [
+        *("id", "paper", "where", "says", "published", "ours", "sd", "seeds", "data", "profile", "verdict"),
+        "notebook",
+    ]
+    assert (board["figures"] == "01_works/line").sum() == 1
+    assert (done.smoke / "scoreboard.md").exists()
+    assert not list(done.smoke.rglob("*.part"))
+
+
+def test_stale_results_are_found(done, tmp_path):
+    results, notebooks = tmp_path / "results", tmp_path / "notebooks"
+    shutil.copytree(done.root / "results", results)
+    notebooks.mkdir()
+    shutil.copy(done.root / "notebooks/01_works.ipynb", notebooks)
+    for name in ("10_breaks", "11_identity", "90_reads"):
+        (results / f"smoke/provenance/{name}.json").unlink()
+        (results / f"smoke/metrics/{name}.json").unlink(missing_ok=True)
+    board = results / "smoke/scoreboard.csv"
+    board.write_text(scoreboard(results / "smoke", "smoke").to_csv(index=False, lineterminator="\n"))
+    assert check_results(results, notebooks) == []
+
+    original = board.read_text()
+    board.write_text(original.replace("verified", "reproduced", 1))
+    assert check_results(results, notebooks) == [
+        "smoke/scoreboard.csv: not what the metrics and the rules give"
+    ]
+    board.write_text(original)
+
+    record = results / "smoke/provenance/01_works.json"
+    made = json.loads(record.read_text())
+    made["made_from"]["code"]["study/claims.py"] = "0"
+    made["made_from"]["claims"]["A2"] = "0"
+    record.write_text(json.dumps(made))
+    stale = "\n".join(check_results(results, notebooks))
+    assert "changed since: eqflow/study/claims.py" in stale and "rule of A2" in stale
+
+    write_notebook(notebooks, "01_works", ["1"])
+    write_notebook(notebooks, "02_new", ["1"])
+    stale = "\n".join(check_results(results, notebooks))
+    assert "01_works: its notebook changed" in stale and "02_new: not published" in stale
+
+
+def test_unknown_notebooks_and_parameters_are_errors(tmp_path):
+    path = write_notebook(tmp_path, "01_works", ["1"])
+    request = Request(source=tmp_path, profile="smoke", results=tmp_path / "results")
+    assert list(find_notebooks(request)) == ["01"]
+    with pytest.raises(ReproduceError, match="no notebook 77; there are: 01_works"):
+        find_notebooks(Request(notebooks=["01,77"], source=tmp_path))
+    with pytest.raises(ReproduceError, match="no parameter SEDE; it has: PROFILE, SEED"):
+        check_parameters(path, {"SEED": 1, "SEDE": 1})
+    with pytest.raises(ReproduceError, match="no parameter SEDE"):
+        reproduce(Request(source=tmp_path, profile="smoke", parameters={"SEDE": 1}))
+    with pytest.raises(ReproduceError, match="no notebooks in"):
+        find_notebooks(Request(source=tmp_path / "nowhere"))
+
+
+def test_two_at_once_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    write_notebook(tmp_path, "01_works", ["1"])
+    request = Request(source=tmp_path, profile="smoke", results=tmp_path / "results")
+    with (
+        FileLock(tmp_path / "cache/reproduce-smoke.lock"),
+        pytest.raises(ReproduceError, match="another reproduce"),
+    ):
+        reproduce(request)
+
+
+def test_plan_counts_what_is_to_be_trained(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    write_notebook(tmp_path, "12_translating_digits", ["1"])
+    text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
+    assert "12_translating_digits" in text and "4 to train, 0 found" in text and "guess" in text
+
+
+def test_a_run_that_fails_fails_its_notebook_only(tmp_path, monkeypatch, capsys):
+    from eqflow.study.engine import RunsFailed
+
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    write_notebook(tmp_path, "12_translating_digits", ["1"])
+    request = Request(source=tmp_path, profile="smoke", results=tmp_path / "results")
+
+    def fails(specs, *, store, **_):
+        raise RunsFailed({store.key(next(iter(specs))): "Traceback\nTrainingError: NaN at step 3"}, [])
+
+    monkeypatch.setattr(runner, "run_all", fails)
+    assert reproduce(request) == 1
+    assert "TrainingError: NaN at step 3" in capsys.readouterr().out
+    assert "NaN at step 3" in scoreboard(request.folder, "smoke").set_index("id").reason["A5"]
+
+
+def test_cleaning_takes_times_and_colours():
+    notebook = nbformat.v4.new_notebook(metadata={"papermill": {"duration": 1}, "title": "x"})
+    cell = nbformat.v4.new_code_cell("1", metadata={"papermill": {"duration": 1}, "tags": ["keep"]})
+    cell.outputs = [nbformat.v4.new_output("stream", text="\x1b[31mred\x1b[0m at /srv/jane/x.py")]
+    notebook.cells = [cell]
+    cleaned = clean(notebook)
+    assert "papermill" not in cleaned.metadata and cleaned.cells[0].metadata == {"tags": ["keep"]}
+    assert cleaned.cells[0].outputs[0].text == "red at x.py"
