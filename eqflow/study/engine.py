@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -14,8 +15,8 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 
 from .cost import cores, memory_of, seconds_of
-from .one_run import train_run
 from .experiments import EXPERIMENTS, RunSpec
+from .one_run import train_run
 from .progress import Board, write_progress
 from .runs import Run, RunStore
 
@@ -53,9 +54,13 @@ def work_on(job: Job, report: Callable | None = None) -> tuple[str, str | None]:
     """Train a job; (its key, None or what went wrong). Exceptions end here: a failing run stops only
     itself."""
     EXPERIMENTS.setdefault(job.spec.experiment, job.module)
-    last = [0.0]
+    parent, last = os.getppid(), [0.0]
 
     def to_file(step: int, steps: int, loss: float | None) -> None:
+        if os.getppid() != parent:
+            os._exit(
+                1
+            )  # nobody waits for this run any more: free its lock and the core; its checkpoint stays
         if time.monotonic() - last[0] > 0.5:
             last[0] = time.monotonic()
             write_progress(job.folder / "progress.json", step, steps, loss)
@@ -126,9 +131,8 @@ def _pool(jobs: list[Job], board: Board, count: int) -> tuple[dict[str, str], li
             board.read({job.key: job.folder for job in waiting.values()})
         whole = True
     finally:
-        pool.shutdown(
-            wait=True, kill_workers=not whole or bool(lost)
-        )  # an interrupt ends the workers at once
+        # An interrupt ends the workers at once.
+        pool.shutdown(wait=True, kill_workers=not whole or bool(lost))
     return failures, lost
 
 

@@ -66,8 +66,8 @@ class Run:
     """A finished run.
 
     Attributes:
-        metrics: the result of the experiment's evaluation, with `val_mse`-like numbers as the experiment
-        names them.
+        metrics: the result of the experiment's evaluation, and the last `val_mse`, steps, budget, profile, data.
+        curve: its history by column, without the seconds.
         volatile: seconds, device, versions, peak memory.
         status: "published" or "finished" (in the work store).
     """

@@ -73,7 +73,8 @@ def test_a_dying_process_stops_only_its_run(store):
     assert store.get(specs[1]) and store.get(specs[2])
 
 
-def test_an_interrupt_ends_the_workers(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_their_parent(tmp_path, how):
     code = (
         "from toy_experiment import spec\nfrom eqflow.study.engine import run_all\n"
         "from eqflow.study.runs import RunStore\n"
@@ -84,17 +85,17 @@ def test_an_interrupt_ends_the_workers(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("toy/*/progress.json"))) < 2:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     children = psutil.Process(process.pid).children(recursive=True)
     began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    assert "KeyboardInterrupt" in process.communicate(timeout=20)[1]
-    assert time.monotonic() - began < 10
-    _, alive = psutil.wait_procs(children, timeout=5)
-    assert not alive
+    process.send_signal(how)
+    _, alive = psutil.wait_procs(children, timeout=30)
+    said = process.communicate(timeout=60)[1]
+    assert not alive and time.monotonic() - began < 30
+    assert ("KeyboardInterrupt" in said) == (how == signal.SIGINT)
 
 
 def test_edited_code_is_never_passed_off_as_the_old(store):

@@ -11,8 +11,8 @@ import pytest
 from toy_experiment import spec
 
 from eqflow.study.engine import run_all
-from eqflow.study.one_run import train_run
 from eqflow.study.experiments import runs_for
+from eqflow.study.one_run import train_run
 from eqflow.study.runs import RunStore
 
 HERE = Path(__file__).parent
@@ -29,7 +29,7 @@ def test_killed_process_resumes_bitwise(tmp_path):
     command = [sys.executable, HERE / "train_toy.py", store.work, "slow", str(steps), mark]
     environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
     process = subprocess.Popen([str(c) for c in command], env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (mark.exists() and int(mark.read_text() or 0) >= 10):
         assert process.poll() is None and time.monotonic() < deadline, "nothing left to kill"
         time.sleep(0.01)
