@@ -66,7 +66,7 @@ class Run:
     """A finished run.
 
     Attributes:
-        metrics: the result of the experiment's evaluation, and the last `val_mse`, steps, budget, profile, data.
+        metrics: what the experiment's evaluation gave, the last `val_mse`, steps, budget, profile, data.
         curve: its history by column, without the seconds.
         volatile: seconds, device, versions, peak memory.
         status: "published" or "finished" (in the work store).
