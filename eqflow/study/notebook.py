@@ -9,6 +9,7 @@ count ($EQFLOW_STORE=work) and which fraction of the steps is trained ($EQFLOW_B
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import os
 import time
@@ -25,7 +26,7 @@ from IPython.display import Markdown, display
 from . import provenance, report
 from .claims import ClaimError, Evidence, Verdict, judge, load_claims
 from .experiments import experiments_of, notebook_number, runs_for
-from .outputs import cache_dir, output_dir, project_root, published_dir, write_json
+from .outputs import cache_dir, output_dir, published_dir, write_json
 from .profiles import Profile, get_profile, settings
 
 
@@ -81,6 +82,19 @@ def choose_device(device: str) -> torch.device:
     )
 
 
+def _show_no_figure_by_itself() -> None:
+    """Else a figure drawn in one cell and kept in the next appears twice, the first time without alt text.
+
+    ``plt.show()`` still shows what is open.
+    """
+    shell = get_ipython()
+    if shell is not None and hasattr(shell, "events"):
+        from matplotlib_inline.backend_inline import flush_figures
+
+        with contextlib.suppress(ValueError):  # not registered: another backend
+            shell.events.unregister("post_execute", flush_figures)
+
+
 class Notebook:
     """A running notebook; made by :func:`start`.
 
@@ -112,6 +126,7 @@ class Notebook:
         self._begun = time.perf_counter()
         self._out = output_dir() / profile.name
         mpl.rcParams.update(report.RC)  # this kernel belongs to the notebook
+        _show_no_figure_by_itself()
 
     @functools.cached_property
     def dataset(self) -> str:
@@ -303,23 +318,13 @@ class Notebook:
         return about | {"data": self.data, "dataset": dataset, "stand_in": self.stand_in, "claims": claims}
 
     def _provenance(self, seconds: float) -> dict:
-        source = project_root() / "notebooks" / f"{self.name}.ipynb"
-        made_from = {
-            "notebook": provenance.notebook_fingerprint(source) if source.exists() else "unknown",
-            "code": provenance.code_fingerprints(),
-            "claims": {c: provenance.claim_fingerprint(self._claims[c]) for c in self._evidence},
-        }
-        runs = self._runs or []
         return {
             "notebook": self.name,
             "status": "ok",
             "parameters": {"seed": self.seed, "data": self.data, "budget": self.budget},
             "seconds": seconds,
-            "train_seconds": {r.key: r.seconds for r in runs},
+            "train_seconds": {run.key: run.seconds for run in self._runs or []},
             "runs": [provenance.without_paths(line) for line in self._why],
-            "versions": provenance.versions(),
-            "made_from": made_from,
-            **provenance.commit(),
-            **provenance.machine(self.device),
-            **provenance.peak_memory_mb(self.device),
+            "made_from": provenance.made_from(self.name, [self._claims[c] for c in self._evidence]),
+            **provenance.surroundings(self.device),
         }

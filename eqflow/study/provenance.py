@@ -102,6 +102,21 @@ def claim_fingerprint(claim: Claim) -> str:
     return digest(json.dumps(asdict(claim), sort_keys=True, default=dict))
 
 
+def made_from(name: str, claims: Iterable[Claim]) -> dict[str, object]:
+    """Fingerprints of what makes a notebook's results: its cells, the code imported by now, its claims."""
+    source = project_root() / "notebooks" / f"{name}.ipynb"
+    return {
+        "notebook": notebook_fingerprint(source) if source.exists() else "unknown",
+        "code": code_fingerprints(),
+        "claims": {c.id: claim_fingerprint(c) for c in claims},
+    }
+
+
+def surroundings(device: torch.device) -> dict[str, object]:
+    """All that varies and may explain a difference: versions, commit, machine, memory."""
+    return {"versions": versions(), **commit(), **machine(device), **peak_memory_mb(device)}
+
+
 def without_paths(text: str) -> str:
     """Text free of this machine's folders: only the last part of an absolute path stays."""
     text = text.replace(str(project_root()) + os.sep, "").replace(str(project_root()), ".")

@@ -146,6 +146,9 @@ def reproduce(request: Request) -> int:
 
 def _reproduce(request: Request, chosen: Mapping[str, Path], parameters: Mapping[str, object]) -> int:
     begun, store, failures = time.perf_counter(), work_store(), {}
+    for part in request.folder.rglob(".?*"):  # what a kill left half-written; the lock is ours
+        if part.is_file():
+            part.unlink()
     broken = {}
     try:
         train(request, [spec for number in chosen for spec in request.specs(number)])

@@ -1,0 +1,219 @@
+"""Every notebook runs (smoke profile, through the real runner) and keeps the rules of the house."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import re
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+
+from eqflow.study.claims import load_claims
+from eqflow.study.outputs import project_root, read_json
+from eqflow.study.reproduce import Request, reproduce
+
+FOLDER = project_root() / "notebooks"
+PATHS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+NAMES = [path.stem for path in PATHS] or [pytest.param("", marks=pytest.mark.skip("no notebooks yet"))]
+PARAMETERS = {"PROFILE": "quick", "SEED": 0, "DATA": "auto", "DEVICE": "auto", "FRESH": False}
+FRAMES = (
+    "00",
+    "90",
+)  # the map and the scoreboard are no lessons: neither long, nor broken, nor with exercises
+CLAIMS = load_claims().values()
+
+
+# --- as they are written ------------------------------------------------------------------------------------
+
+
+def problems(notebook: nbformat.NotebookNode, name: str) -> list[str]:
+    """Which rules of design a notebook's source breaks."""
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    found = _cells(notebook, code) + _source(code, name)
+    if name[:2] not in FRAMES:
+        found += _lesson(notebook, code, prose)
+    return found
+
+
+def _cells(notebook, code) -> list[str]:
+    ids = [c.get("id", "") for c in notebook.cells]
+    parsed = code and "parameters" in code[0].metadata.get("tags", []) and _constants(code[0].source)
+    return [
+        *(["has outputs"] if any(c.outputs or c.execution_count for c in code) else []),
+        *(["cell ids repeat"] if len(set(ids)) < len(ids) else []),
+        *(["cell ids are random"] if any(re.fullmatch(r"[0-9a-f]{8}|", i) for i in ids) else []),
+        *([] if parsed == PARAMETERS else [f"the first code cell is not the parameters cell {PARAMETERS}"]),
+        *([] if notebook.cells and notebook.cells[0].source.startswith("# ") else ["no title"]),
+        *(
+            []
+            if notebook.metadata.get("kernelspec", {}).get("language") == "python"
+            else ["no kernel language"]
+        ),
+    ]
+
+
+def _constants(source: str) -> dict | None:
+    try:
+        nodes = ast.parse(source).body
+        return {n.targets[0].id: ast.literal_eval(n.value) for n in nodes}
+    except (SyntaxError, ValueError, AttributeError):
+        return None
+
+
+def _source(code, name: str) -> list[str]:
+    found, text = [], "\n".join(c.source for c in code)
+    for number, cell in enumerate(code):
+        if len(cell.source.splitlines()) > 25:
+            found.append(f"code cell {number} has more than 25 lines")
+        try:
+            ast.parse(cell.source)
+        except SyntaxError:
+            found.append(f"code cell {number} is not plain Python (magic, shell?)")
+    if re.search(r"get_ipython|os\.system|subprocess|requests|urllib|\.backward\(", text):
+        found.append("reaches for the shell, the network or a training loop")
+    if not re.search(rf'start\(\s*"{name}",\s*PROFILE\b', text):
+        found.append(f'no start("{name}", PROFILE, ...)')
+    if not code or "nb.finish()" not in code[-1].source:
+        found.append("the last code cell does not finish")
+    expected = re.findall(r'nb\.expect\(\s*"(\w+)"', text)
+    own = {c.id for c in CLAIMS if c.notebook == name[:2]}
+    if own != set(expected) or len(expected) > 8:
+        found.append(f"expects {sorted(set(expected))}, owns {sorted(own)}")
+    return found
+
+
+def _lesson(notebook, code, prose: str) -> list[str]:
+    words = len(re.findall(r"\b[^\W\d_][\w'’-]*", re.sub(r"\$[^$]*\$|`[^`]*`", " ", prose)))
+    lengths = [len(c.source.splitlines()) for c in code] or [99]
+    exercises = set(re.findall(r"exercise\s*(\d)", prose, re.IGNORECASE))
+    return [
+        *([] if 25 <= len(notebook.cells) <= 45 else [f"{len(notebook.cells)} cells, not 25-45"]),
+        *([] if statistics.median(lengths) < 8 else ["the median code cell has 8 lines or more"]),
+        *([] if 1200 <= words <= 2500 else [f"{words} words of text, not 1,200-2,500"]),
+        *([] if re.search(r"break it", prose, re.IGNORECASE) else ["nothing is broken on purpose"]),
+        *([] if len(exercises) >= 2 else ["fewer than two numbered exercises"]),
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_source_keeps_the_rules(name):
+    assert problems(nbformat.read(FOLDER / f"{name}.ipynb", as_version=4), name) == []
+
+
+def good() -> nbformat.NotebookNode:
+    """The smallest notebook that keeps all rules, for claim A2."""
+    v4 = nbformat.v4
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    parameters = "\n".join(f"{k} = {v!r}" for k, v in PARAMETERS.items())
+    prose = ["# Title", "## Break it", "Exercise 1 and exercise 2.", "word " * 1300]
+    prose += ["text"] * 20
+    code = [parameters, 'nb = start("01_bump", PROFILE)', 'nb.expect("A2", error=0)', "nb.finish()"]
+    cells = [v4.new_markdown_cell(prose[0])]
+    cells += [v4.new_code_cell(c) for c in code] + [v4.new_markdown_cell(p) for p in prose[1:]]
+    cells[1].metadata["tags"] = ["parameters"]
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+    return v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+def test_a_good_notebook_has_no_problems():
+    assert problems(good(), "01_bump") == []
+
+
+def _put(place: int, **changes):
+    def change(notebook):
+        for name, value in changes.items():
+            setattr(notebook.cells[place], name, value)
+
+    return change
+
+
+BREAKAGES = {
+    "has outputs": _put(2, execution_count=3),
+    "cell ids repeat": _put(2, id="cell-1"),
+    "cell ids are random": _put(2, id="0a1b2c3d"),
+    "parameters cell": _put(1, source="PROFILE = 'quick'"),
+    "parameters cell {": _put(1, metadata=nbformat.from_dict({})),
+    "no title": _put(0, source="Title"),
+    "no kernel language": lambda notebook: notebook.metadata.kernelspec.pop("language"),
+    "more than 25 lines": _put(2, source='nb = start("01_bump", PROFILE)' + "\n1" * 26),
+    "not plain Python": _put(2, source='%time nb = start("01_bump", PROFILE)'),
+    "the shell": _put(2, source='nb = start("01_bump", PROFILE)\nloss.backward()'),
+    "no start": _put(2, source='nb = start("02_bump", PROFILE)'),
+    "does not finish": _put(4, source="1"),
+    "expects ['A3']": _put(3, source='nb.expect("A3")'),
+    "expects []": _put(3, source="1"),
+    "24 cells": lambda notebook: [notebook.cells.pop() for _ in range(len(notebook.cells) - 24)],
+    "median": lambda notebook: [
+        _put(k, source=notebook.cells[k].source + "\n1" * 8)(notebook) for k in (2, 3, 4)
+    ],
+    "words of text": _put(7, source="few words"),
+    "broken on purpose": _put(5, source="## Go on"),
+    "two numbered exercises": _put(6, source="Exercise 1."),
+}
+
+
+@pytest.mark.parametrize("problem", BREAKAGES)
+def test_every_rule_can_fail(problem):
+    notebook = good()
+    BREAKAGES[problem](notebook)
+    assert any(problem in found for found in problems(notebook, "01_bump"))
+
+
+# --- as they run --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """All notebooks, once, at the smoke profile, from an empty store; then again, where all is found."""
+    root = tmp_path_factory.mktemp("smoke")
+    request = Request(profile="smoke", source=FOLDER, results=root / "results", engine="serial")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EQFLOW_CACHE", str(root / "cache"))
+        printed = []
+        for fresh in (False, False):
+            with contextlib.redirect_stdout(io.StringIO()) as text:
+                code = reproduce(replace(request, fresh=fresh))
+            printed.append(text.getvalue())
+    return SimpleNamespace(folder=root / "results/smoke", printed=printed, code=code)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs(smoke, name):
+    record = read_json(smoke.folder / "provenance" / f"{name}.json")
+    assert record["status"] == "ok", smoke.printed[0][-5000:]
+    assert f"{name} kept" in smoke.printed[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_identities_are_verified(smoke, name):
+    claims = read_json(smoke.folder / "metrics" / f"{name}.json")["claims"]
+    assert set(claims) == {c.id for c in CLAIMS if c.notebook == name[:2]}
+    for claim, found in claims.items():
+        expected = "verified" if found["kind"] == "identity" else "not comparable"
+        assert found["verdict"] == expected, (claim, found["reason"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_has_alt_text(smoke, name):
+    notebook = nbformat.read(smoke.folder / "notebooks" / f"{name}.ipynb", as_version=4)
+    shown = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert all(len(o.metadata.get("image/png", {}).get("alt", "").split()) >= 5 for o in shown)
+    kept = list((smoke.folder / "figures" / name).glob("*.json"))
+    assert len(shown) == len(kept) and shown, "figures are shown through nb.figure or nb.player only"
+    html = [o for c in notebook.cells for o in c.get("outputs", []) if "text/html" in o.get("data", {})]
+    assert not any("<img" in o.data["text/html"] for o in html)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_machine_in_what_is_published(smoke, name):
+    notebook: Path = smoke.folder / "notebooks" / f"{name}.ipynb"
+    assert str(project_root()) not in notebook.read_text(encoding="utf-8")
+    assert notebook.stat().st_size < 3e6

@@ -1,0 +1,82 @@
+"""The commands behind the Makefile: what they print, their exit codes, and errors in one line."""
+
+import pytest
+
+from eqflow.study import __main__ as cli
+from eqflow.study import reproduce as runner
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQFLOW_PUBLISHED", str(tmp_path / "results"))
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+
+
+def test_why_says_one_line_per_run(capsys):
+    assert cli.main(["why", "--nb", "12", "--profile", "smoke"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "notebook 12: 4 runs" and all("missed" in line for line in lines[1:])
+
+
+def test_train_then_why(capsys):
+    assert (
+        cli.main(["train", "--nb", "12", "--profile", "smoke", "--engine", "serial", "--device", "cpu"]) == 0
+    )
+    assert capsys.readouterr().out.count("finished") == 4
+    assert cli.main(["why", "--profile", "smoke"]) == 0
+    assert capsys.readouterr().out.count("hit") == 4
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["train", "--nb", "77"], "no runs are declared for 77"),
+        (["plan", "--nb", "77"], "no notebook"),
+        (["reproduce", "--nb", "77", "--profile", "smoke"], "no notebook"),
+        (["train", "--device", "tpu"], "expected DEVICE"),
+    ],
+)
+def test_requests_that_cannot_be_carried_out(capsys, arguments, message):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["dance"], ["train", "--profile", "fast"], ["train", "--budget", "0"], ["plan", "-p", "SEED"]],
+)
+def test_malformed_command_lines(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+
+
+def test_options_reach_the_runner(monkeypatch):
+    seen = []
+    monkeypatch.setattr(runner, "reproduce", lambda request: seen.append(request) or 0)
+    line = "reproduce --nb 01,12 --nb 90 --profile quick --budget 0.1 --data real --fresh -p SEED=4 -p NAME=x"
+    assert cli.main(line.split()) == 0
+    (request,) = seen
+    assert request.notebooks == ("01,12", "90") and request.level.name == "quick" and request.fresh
+    assert request.budget == 0.1 and request.data == "real"
+    assert request.parameters == {"SEED": 4, "NAME": "x"}
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted(request):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "reproduce", interrupted)
+    assert cli.main(["reproduce"]) == 130
+    assert "goes on from here" in capsys.readouterr().err
+
+
+def test_check_results(tmp_path, capsys, monkeypatch):
+    assert cli.main(["check-results"]) == 0
+    assert "nothing is published" in capsys.readouterr().out
+    folder = tmp_path / "results/smoke/provenance"
+    folder.mkdir(parents=True)
+    (folder / "01_bump.json").write_text('{"notebook": "01_bump", "status": "failed", "error": "x"}')
+    assert cli.main(["check-results", "--profile", "smoke"]) == 1
+    assert "smoke/01_bump: failed" in capsys.readouterr().out
