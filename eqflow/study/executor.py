@@ -38,7 +38,12 @@ def execute(path: Path, executed: Path, parameters: Mapping, environment: Mappin
     with _inherited(environment):
         try:
             papermill.execute_notebook(
-                str(path), str(executed), dict(parameters), cwd=str(path.parent), progress_bar=False
+                str(path),
+                str(executed),
+                dict(parameters),
+                cwd=str(path.parent),
+                progress_bar=False,
+                extra_arguments=["--log-level=ERROR"],  # ipykernel warns that local TCP is not encrypted
             )
         except papermill.PapermillExecutionError as failure:
             error = plain_text(str(failure))
