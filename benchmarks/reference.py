@@ -1,6 +1,6 @@
-"""The plain recurrence, as published: a loop over V with roll, circular padding and convolution, channels first.
+"""The plain recurrence, as published: a loop over V with roll, circular padding, convolution; channels first.
 
-It shares no code with `eqflow.motion`: tests compare outputs and gradients with it, benchmarks time against it.
+It shares no code with `eqflow.motion`: tests compare outputs and gradients with it, benchmarks time it.
 `weights` are those of a `FramePredictor`: `{name: tensor for name, tensor in model.named_parameters()}`.
 """
 
@@ -23,9 +23,7 @@ def step(weights, velocities, x: Tensor, h: Tensor, nonlinearity=torch.relu, unb
     slices = h.unbind(1) if unbind else [h[:, i] for i in range(len(velocities))]
     return torch.stack(
         [
-            nonlinearity(
-                circular_conv(s.roll((vy, vx), (-2, -1)), weights["cell.hidden_conv.weight"]) + u
-            )
+            nonlinearity(circular_conv(s.roll((vy, vx), (-2, -1)), weights["cell.hidden_conv.weight"]) + u)
             for s, (vx, vy) in zip(slices, velocities, strict=True)
         ],
         1,
@@ -33,7 +31,7 @@ def step(weights, velocities, x: Tensor, h: Tensor, nonlinearity=torch.relu, unb
 
 
 def mixing_step(weights, grid, x: Tensor, h: Tensor, nonlinearity=torch.relu) -> Tensor:
-    """The same with W (K, K, m, n, k, k) over the V-grid, zeros outside it; `grid[i][j]` is a velocity (vx, vy)."""
+    """The same with W (K, K, m, n, k, k) over the grid V, zeros outside it; `grid[i][j]` is (vx, vy)."""
     w = weights["cell.hidden_conv.weight"]
     m, n = w.shape[2:4]
     moved = {
@@ -63,8 +61,8 @@ def decode(weights, h: Tensor) -> Tensor:
     return circular_conv(z, layers[-1])
 
 
-def predict(weights, velocities, frames: Tensor, horizon: int, advance=step, **options):
-    """frames (B, T, C, H, W) -> prediction (B, horizon, C, H, W), hidden (B, T + horizon, V, K, H, W)."""
+def predict(weights, velocities, frames: Tensor, horizon: int, advance=step, keep=True, **options):
+    """frames (B, T, C, H, W) -> prediction (B, horizon, C, H, W), states (B, T + horizon, V, K, H, W) if kept."""
     b, _, _, height, width = frames.shape
     k = weights["cell.hidden_conv.weight"].shape[0]
     count = sum(len(row) for row in velocities) if advance is mixing_step else len(velocities)
@@ -72,10 +70,10 @@ def predict(weights, velocities, frames: Tensor, horizon: int, advance=step, **o
     hidden, predictions = [], []
     for x in frames.unbind(1):
         h = advance(weights, velocities, x, h, **options)
-        hidden.append(h)
+        hidden += [h] if keep else []
     for _ in range(horizon):  # the last input frame is fed twice
         h = advance(weights, velocities, x, h, **options)
-        hidden.append(h)
+        hidden += [h] if keep else []
         predictions.append(decode(weights, h))
         x = predictions[-1].detach()
-    return torch.stack(predictions, 1), torch.stack(hidden, 1)
+    return torch.stack(predictions, 1), torch.stack(hidden, 1) if hidden else None

@@ -114,21 +114,34 @@ class TranslationCell(nn.Module):
             raise ValueError(f"expected frames (B, {self.in_channels}, H, W); got {tuple(frames.shape)}")
         return self.input_conv(frames.permute(0, 2, 3, 1))
 
-    def step(self, u: Tensor, h: Tensor | None = None, *, pool: bool = False) -> tuple[Tensor, Tensor | None]:
-        """One step from u = U * x_t (B, H, W, K): the next state, and its maximum over V (B, H, W, K) if `pool`."""
+    def step(
+        self,
+        u: Tensor,
+        h: Tensor | None = None,
+        *,
+        pool: bool = False,
+        keep: bool = True,
+        private: bool = False,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """One step from u = U * x_t (B, H, W, K): the next state, and its maximum over V if `pool`.
+
+        `keep` and `private` are promises that save memory: see `kernels.moving_step`.
+        """
         b, height, width, k = u.shape
-        if h is None:  # nothing to convolve, and the same for every nu
-            h = getattr(torch, self.nonlinearity)(u)
-            return h.unsqueeze(1), h if pool else None
         v = len(self._shifts)
+        if h is None:  # nothing to convolve, and the same for every nu
+            h = getattr(torch, self.nonlinearity)(u).unsqueeze(1)
+            return h, h.squeeze(1) if pool else None
         if h.ndim != 5 or h.shape[1] not in (1, v) or (len(h), *h.shape[2:]) != (b, height, width, k):
             raise ValueError(f"expected a state ({b}, {v}, {height}, {width}, {k}); got {tuple(h.shape)}")
         weight = self.hidden_conv.weight
         if self.velocity_mixing > 1:
             weight = weight.flatten(2, 3)
-        return kernels.moving_step(
-            h, u, weight, self._shifts, taps=self._taps, nonlinearity=self.nonlinearity, pool=pool
-        )
+        options = {"taps": self._taps, "nonlinearity": self.nonlinearity, "private": private}
+        if v > 1:
+            return kernels.moving_step(h, u, weight, self._shifts, pool=pool, keep=keep, **options)
+        h, _ = kernels.moving_step(h, u, weight, self._shifts, **options)
+        return h, h.squeeze(1) if pool else None
 
     def slices(self, h: Tensor) -> Tensor:
         """The state as (B, V, K, H, W), a view; slice i belongs to `motions[i]`."""
@@ -139,7 +152,7 @@ class TranslationCell(nn.Module):
 
 
 def _mixing(shifts: kernels.Shifts, size: int) -> tuple[tuple[int, ...], kernels.Taps | None]:
-    """Kernel sizes along the two axes of V; for each tap the slices that it reads and those it adds them to."""
+    """Kernel sizes along the axes of V; for each tap the slices that it reads and those it adds them to."""
     if size == 1:
         return (), None
     xs, ys = list(dict.fromkeys(vx for vx, _ in shifts)), list(dict.fromkeys(vy for _, vy in shifts))

@@ -8,7 +8,7 @@ Everything is channels-last, (B, V, H, W, K), so that a pixel is one row of K co
   the weight's gradient comes from the same gathered gradient and the unpadded input. Nothing is scattered or
   unfolded, and of each step its output alone is kept;
 * on a CPU the batch is walked in chunks that fit the cache, so that gather, convolution, addition and
-  nonlinearity meet there; each sample's result is the same whatever the chunk.
+  nonlinearity meet there.
 
 Source of the recurrence: Keller, "Flow Equivariant Recurrent Neural Networks" (2025), section 4.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,7 +49,9 @@ def moving_step(
     taps: Taps | None = None,
     nonlinearity: str = "relu",
     pool: bool = False,
-) -> tuple[Tensor, Tensor | None]:
+    keep: bool = True,
+    private: bool = False,
+) -> tuple[Tensor | None, Tensor | None]:
     """sigma(W * psi_1(nu) h(nu) + u) for every nu of V.
 
     Args:
@@ -59,6 +62,8 @@ def moving_step(
         taps: D pairs (slices read, slices added to); None stands for no mixing over V.
         nonlinearity: "relu", "tanh" or "linear".
         pool: Also return the maximum over V; at exact ties the first slice gets the gradient.
+        keep: False (with `pool`): return None for the state, which then is never whole in memory.
+        private: The gradient of the returned state is seen by nobody else, so that backward may overwrite it.
 
     Returns:
         The next state (B, V, H, W, K) and its maximum over V (B, H, W, K), or None without `pool`.
@@ -66,12 +71,12 @@ def moving_step(
     if torch.is_autocast_enabled(h.device.type):
         dtype = torch.get_autocast_dtype(h.device.type)
         h, u, weight = h.to(dtype), u if u is None else u.to(dtype), weight.to(dtype)
-    every = tuple(range(len(shifts)))
-    weight = weight.unsqueeze(2) if weight.ndim == 4 else weight
-    taps = ((every, every),) if taps is None else taps
-    if len(taps) > 1:  # taps reach over the edge of V, so that even equal slices end up different
+    if taps is None:
+        every = tuple(range(len(shifts)))
+        taps, weight = ((every, every),), weight.unsqueeze(2)
+    elif len(taps) > 1:  # taps reach over the edge of V, so that even equal slices end up different
         h = h.expand(-1, len(shifts), -1, -1, -1)
-    return _MovingStep.apply(h, u, weight, shifts, taps, nonlinearity, pool)
+    return _MovingStep.apply(h, u, weight, shifts, taps, nonlinearity, pool, keep or not pool, private)
 
 
 def circular_conv(x: Tensor, weight: Tensor, nonlinearity: str = "linear") -> Tensor:
@@ -81,30 +86,28 @@ def circular_conv(x: Tensor, weight: Tensor, nonlinearity: str = "linear") -> Te
 
 class _MovingStep(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, h, u, weight, shifts, taps, nonlinearity, pool):
+    def forward(ctx, h, u, weight, shifts, taps, nonlinearity, pool, keep, private):
         (b, count, height, width, c), v, k = h.shape, len(shifts), weight.shape[0]
-        spread = None
-        if count < v:  # convolve the one slice, then move it by every nu: the two commute
-            spread, shifts, taps = shifts, STILL, ALONE
-        margin = weight.shape[-1] - 1
-        size = v * (height + margin) * (width + margin) * max(c, k) * h.element_size()
-        step = min(b, max(1, CHUNK_BYTES // size)) if h.device.type == "cpu" else b
-        out = h.new_empty(b, v, height, width, k) if step < b else None
+        geometry = _geometry(shifts, taps, count, height, width, weight.shape[-1] // 2, h.device)
+        step = b
+        if h.device.type == "cpu":
+            step = min(b, max(1, CHUNK_BYTES // (v * height * width * max(c, k) * h.element_size())))
+        out = pooled = first = None
         for here in _walk(b, step):
-            z = None
-            for w, (sources, targets) in zip(weight.unbind(2), taps, strict=True):
-                moved = _gather(h[here], sources, [shifts[s] for s in sources], margin // 2, step)
-                z = _add_at(z, targets, len(shifts), _conv(moved, w))
-            if spread:
-                z = _gather(z, [0] * v, spread, 0, step)
-            if step < b:
-                z = torch.add(z, 0 if u is None else u[here].unsqueeze(1), out=out[here])
+            z, x = None, h[here]
+            for tap, w in zip(geometry.taps, weight.unbind(2), strict=True):
+                z = _add_at(z, tap.targets, _conv(tap.read(x), w))
+            z = z if geometry.spread is None else geometry.spread(z)
+            z = ACTIVATIONS[nonlinearity][0](z if u is None else z.add_(u[here].unsqueeze(1)))
+            if pool:
+                best = z.amax(1)
+                pooled = _put(pooled, here, best, b)
+            if keep:
+                out = _put(out, here, z, b)
             else:
-                out = z = z if u is None else z.add_(u.unsqueeze(1))
-            ACTIVATIONS[nonlinearity][0](z)
-        pooled = out.amax(1) if pool else None
-        ctx.geometry = shifts, taps, spread, nonlinearity, step
-        ctx.save_for_backward(h, weight, out, pooled)
+                first = _put(first, here, _first_maximum(z, best), b)
+        ctx.rest = geometry, step, v, nonlinearity, private
+        ctx.save_for_backward(h, weight, out if pool or nonlinearity != "linear" else None, pooled, first)
         ctx.set_materialize_grads(False)
         return out, pooled
 
@@ -112,79 +115,132 @@ class _MovingStep(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad, grad_pooled):
         if grad is None and grad_pooled is None:
-            return (None,) * 7
-        h, weight, out, pooled = ctx.saved_tensors
-        shifts, taps, spread, nonlinearity, step = ctx.geometry
+            return (None,) * 9
+        h, weight, out, pooled, first = ctx.saved_tensors
+        geometry, step, v, nonlinearity, private = ctx.rest
+        activation_grad = ACTIVATIONS[nonlinearity][1]
         need_h, need_u, need_w = ctx.needs_input_grad[:3]
-        k, back = weight.shape[-1], _inverse(shifts)
+        b, (k, c, _, *kernel) = len(h), weight.shape
         transposed = weight.flip(-2, -1).transpose(0, 1)
-        dh = torch.empty_like(h, memory_format=torch.contiguous_format) if need_h else None
-        du = torch.empty_like(out[:, 0]) if need_u else None
+        private = private and grad is not None and grad.is_contiguous()
+        dh, du = grad if private and grad.shape == h.shape else None, None
         dw = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
-        for here in _walk(len(h), step):
-            d = None if grad is None else grad[here]
-            if grad_pooled is not None:
-                d = torch.zeros_like(out[here]) if d is None else d.clone()
-                d.scatter_add_(1, _first_maximum(out[here], pooled[here]), grad_pooled[here].unsqueeze(1))
-            d = ACTIVATIONS[nonlinearity][1](d, out[here])
+        for here in _walk(b, step):
+            if first is not None:  # the state was not kept, but where it is the maximum it is known
+                part = activation_grad(grad_pooled[here], pooled[here]).unsqueeze(1)
+                d = part.new_zeros(len(part), v, *part.shape[2:]).scatter_(1, first[here], part)
+            else:
+                d, state = None if grad is None else grad[here], None if out is None else out[here]
+                if grad_pooled is not None:
+                    d = torch.zeros_like(state) if d is None else d if private else d.clone()
+                    d.scatter_add_(1, _first_maximum(state, pooled[here]), grad_pooled[here].unsqueeze(1))
+                d = activation_grad(d, state)
             if need_u:
-                torch.sum(d, 1, out=du[here])
-            if spread:
-                d = _gather(d, range(len(spread)), _inverse(spread), 0, step).sum(1, keepdim=True)
-            dz = None
-            for tap, (sources, targets) in enumerate(taps):
-                moved = _gather(d, targets, [back[s] for s in sources], k // 2, step)
-                if need_w:
-                    x = (
-                        h[here]
-                        if len(taps) == 1
-                        else _gather(h[here], sources, STILL * len(sources), 0, step)
-                    )
-                    dw[:, :, tap] += _conv_weight_grad(moved, x, k)
+                du = _put(du, here, d.sum(1) if v > 1 else d[:, 0], b)
+            d = d if geometry.spread is None else geometry.unspread(d).sum(1, keepdim=True)
+            dx, x = None, h[here]
+            for i, tap in enumerate(geometry.taps):
+                moved = tap.read_back(d) if need_h or c >= k else None
                 if need_h:
-                    dz = _add_at(dz, sources, len(shifts), _conv(moved, transposed[:, :, tap]))
+                    dx = _add_at(dx, tap.sources, _conv(moved, transposed[:, :, i]))
+                if need_w and c >= k:
+                    grad_w = _weight_grad(moved, tap.sources.take(x), kernel).flip(-2, -1).transpose(0, 1)
+                elif need_w:  # fewer channels come in than go out: move and pad the input instead
+                    grad_w = _weight_grad(tap.read(x), tap.targets.take(d), kernel)
+                if need_w:
+                    dw[:, :, i] += grad_w
             if need_h:
-                dh[here] = dz
-        return dh, du, dw.to(weight.dtype) if need_w else None, None, None, None, None
+                dh = _put(dh, here, dx, b)
+        return dh, du, dw.to(weight.dtype) if need_w else None, *(None,) * 6
 
 
 def _walk(batch: int, step: int) -> list[slice]:
     return [slice(i, i + step) for i in range(0, batch, step)]
 
 
-def _inverse(shifts: Sequence[tuple[int, int]]) -> Shifts:
-    return tuple((-vx, -vy) for vx, vy in shifts)
+def _put(whole: Tensor | None, here: slice, part: Tensor, batch: int) -> Tensor:
+    """Write a part of the batch into the whole; a part that is all of it becomes the whole, uncopied."""
+    if len(part) == batch:
+        return part
+    whole = part.new_empty(batch, *part.shape[1:]) if whole is None else whole
+    whole[here] = part
+    return whole
 
 
-@lru_cache(maxsize=256)
-def _rows(slices, shifts, count: int, size: tuple[int, int], pad: int, batch: int, device) -> Tensor:
-    """Rows of (batch, count, H, W) that make up (batch, len(slices), H + 2 pad, W + 2 pad), all moved."""
-    height, width = size
-    ys, xs = (torch.arange(-pad, n + pad) for n in size)
-    planes = [
-        (s * height + (ys - vy).remainder(height)[:, None]) * width + (xs - vx).remainder(width)
-        for s, (vx, vy) in zip(slices, shifts, strict=True)
-    ]
-    rows = count * height * width
-    index = torch.arange(batch)[:, None] * rows + torch.stack(planes).flatten()
-    return index.flatten().to(device, torch.int32 if batch * rows < 2**31 else torch.int64)
+class _Gather(NamedTuple):
+    """(b, S, H, W, K) -> (b, *shape, K) by the index of each row of K numbers, the same for every sample."""
+
+    rows: Tensor
+    shape: tuple[int, int, int]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        b, k = len(x), x.shape[-1]
+        return x.reshape(b, -1, k).index_select(1, self.rows).view(b, *self.shape, k)
 
 
-def _gather(x: Tensor, slices: Sequence[int], shifts, pad: int, batch: int) -> Tensor:
-    """(b, S, H, W, K) -> (b, len(slices), H + 2 pad, W + 2 pad, K), moved and padded; b <= `batch`."""
-    b, count, height, width, k = x.shape
-    rows = _rows(tuple(slices), tuple(shifts), count, (height, width), pad, batch, x.device)
-    rows = rows[: len(rows) // batch * b]
-    return x.reshape(-1, k).index_select(0, rows).view(b, len(slices), height + 2 * pad, width + 2 * pad, k)
+class _Slices(NamedTuple):
+    """Some of the slices of V; `index` is None when it is all of them."""
+
+    index: Tensor | None
+    count: int
+
+    def take(self, x: Tensor) -> Tensor:
+        return x if self.index is None else x.index_select(1, self.index)
 
 
-def _add_at(total: Tensor | None, slices: Sequence[int], count: int, term: Tensor) -> Tensor:
-    """Add a term to some of `count` slices, in place; one that covers them all starts the sum itself."""
-    if total is None and len(slices) == count:
+class _Tap(NamedTuple):
+    """One tap of the kernel along V: how it reads its sources, and in backward its targets."""
+
+    sources: _Slices
+    targets: _Slices
+    read: _Gather
+    read_back: _Gather
+
+
+class _Geometry(NamedTuple):
+    taps: list[_Tap]
+    spread: _Gather | None  # from one convolved slice to every nu, and back
+    unspread: _Gather | None
+
+
+@lru_cache(maxsize=64)
+def _geometry(shifts: Shifts, taps: Taps, count: int, height: int, width: int, pad: int, device) -> _Geometry:
+    """Where everything comes from, for a state of `count` slices on a canvas of height x width pixels."""
+
+    def gather(slices, moves, pad):
+        ys, xs = (torch.arange(-pad, size + pad) for size in (height, width))
+        planes = [
+            (s * height + (ys - vy).remainder(height)[:, None]) * width + (xs - vx).remainder(width)
+            for s, (vx, vy) in zip(slices, moves, strict=True)
+        ]
+        return _Gather(torch.stack(planes).flatten().to(device), (len(planes), len(ys), len(xs)))
+
+    def some(slices):
+        return _Slices(None if len(slices) == count else torch.tensor(slices, device=device), count)
+
+    def back(moves):
+        return [(-vx, -vy) for vx, vy in moves]
+
+    spread = unspread = None
+    if count < len(shifts):  # the same slice for every nu: convolved once, then moved, since the two commute
+        v = len(shifts)
+        spread, unspread = gather([0] * v, shifts, 0), gather(range(v), back(shifts), 0)
+        shifts, taps = STILL, ALONE
+    reads = [(sources, targets, [shifts[s] for s in sources]) for sources, targets in taps]
+    return _Geometry(
+        [_Tap(some(s), some(t), gather(s, moves, pad), gather(t, back(moves), pad)) for s, t, moves in reads],
+        spread,
+        unspread,
+    )
+
+
+def _add_at(total: Tensor | None, slices: _Slices, term: Tensor) -> Tensor:
+    """Add a term to some slices, in place; one that covers them all may start the sum itself."""
+    if total is None and slices.index is None:
         return term
     if total is None:
-        total = term.new_zeros(len(term), count, *term.shape[2:])
-    return total.index_add_(1, torch.tensor(slices, device=term.device), term)
+        total = term.new_zeros(len(term), slices.count, *term.shape[2:])
+    return total.add_(term) if slices.index is None else total.index_add_(1, slices.index, term)
 
 
 def _images(x: Tensor) -> Tensor:
@@ -198,23 +254,22 @@ def _conv(padded: Tensor, weight: Tensor) -> Tensor:
     return z.reshape(*padded.shape[:2], *z.shape[1:])
 
 
-def _conv_weight_grad(padded: Tensor, x: Tensor, k: int) -> Tensor:
-    """Gradient of the weight (K, C, k, k) from the output's padded gradient and the unpadded input.
+def _weight_grad(padded: Tensor, grad: Tensor, kernel: Sequence[int]) -> Tensor:
+    """Gradient of the weight of `_conv` from its padded input and its output's gradient.
 
-    It is the weight gradient of the transposed convolution, whose input is `padded` and whose output is `x`.
+    From the padded *gradient* and the unpadded *input* it is that of the transposed convolution.
     """
-    g, x = _images(padded), _images(x)
-    like = x.new_empty(x.shape[1], g.shape[1], k, k)
+    x, grad = _images(padded), _images(grad)
+    like = x.new_empty(grad.shape[1], x.shape[1], *kernel)
     mask = [False, True, False]
-    grad = aten.convolution_backward(x, g, like, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask)[1]
-    return grad.flip(-2, -1).transpose(0, 1)
+    return aten.convolution_backward(grad, x, like, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask)[1]
 
 
 def _first_maximum(h: Tensor, pooled: Tensor) -> Tensor:
     """Index over V of the first slice that reaches the maximum, (b, 1, H, W, K).
 
-    Ranks |V|, ..., 1 are let through where h (b, V, H, W, K) reaches the maximum (b, H, W, K), and the largest
-    wins: arithmetic on floats is vectorized where `max` with indices and masks are not (5x faster on a CPU).
+    Ranks |V|, ..., 1 are let through where h (b, V, H, W, K) reaches the maximum (b, H, W, K), and the
+    largest wins: arithmetic on floats is vectorized where `max` with indices and masks are not.
     """
     below = (h - pooled.unsqueeze(1)).to(torch.promote_types(h.dtype, torch.float32))
     v, info = h.shape[1], torch.finfo(below.dtype)

@@ -13,12 +13,12 @@ class FramePredictor(nn.Module):
 
     The readout pools the hidden state over V, then applies `decoder_layers` circular 3x3 convolutions with
     ReLU and a linear one to the image channels. As published, the last input frame is fed twice (by the last
-    step that reads and the first that predicts), and a predicted frame is detached before it is fed back. With
-    128 channels and one image channel that is 739,584 parameters, whatever V is (without mixing over V).
+    step that reads and the first that predicts), and a predicted frame is detached before it is fed back.
+    With 128 channels and one image channel that is 739,584 parameters, whatever V is (no mixing over V).
 
     Theorem 4.1 therefore holds for the T states that read the moving input (see `TranslationCell`): the frame
-    fed twice stands still for one step, so that later states and the predictions follow the motion only as far
-    as the net has learned to.
+    fed twice stands still for one step, so that later states and the predictions follow the motion only as
+    far as the net has learned to.
 
     Args:
         cell: The recurrence.
@@ -59,7 +59,7 @@ class FramePredictor(nn.Module):
             return_hidden: Also return the hidden state after every step.
 
         Returns:
-            Prediction (B, horizon, C, H, W); with `return_hidden` also the states (B, T + horizon, V, K, H, W).
+            Prediction (B, horizon, C, H, W); with `return_hidden` also states (B, T + horizon, V, K, H, W).
         """
         channels = self.cell.in_channels
         if frames.ndim != 5 or frames.shape[1] < 1 or frames.shape[2] != channels:
@@ -71,15 +71,16 @@ class FramePredictor(nn.Module):
         )  # all frames in one call
         h, states, predictions = None, [], []
         for u in driven.unbind(1):
-            h, _ = self.cell.step(u, h)
+            h, _ = self.cell.step(u, h, private=not return_hidden)
             if return_hidden:
                 states.append(h)
-        for _ in range(horizon):
-            h, pooled = self.cell.step(u, h, pool=self.pool == "max")
+        for left in reversed(range(horizon)):
+            keep = left > 0 or return_hidden  # the last state is only looked at through its maximum
+            h, pooled = self.cell.step(u, h, pool=self.pool == "max", keep=keep, private=not return_hidden)
             if return_hidden:
                 states.append(h)
             predictions.append(self.decode(h.mean(1) if pooled is None else pooled))
-            if len(predictions) < horizon:
+            if left:
                 u = self.cell.drive(predictions[-1].detach())
         prediction = torch.stack(predictions, 1)
         if not return_hidden:

@@ -1,0 +1,5 @@
+"""`python -m benchmarks`: every benchmark."""
+
+from benchmarks.frame_predictor import main
+
+main()

@@ -1,0 +1,190 @@
+"""Speed and memory of a training step of the frame predictor, against the plain loop over V.
+
+    python -m benchmarks.frame_predictor [--velocities 1 9 25 49] [--device cuda] [--dtype bfloat16] ...
+
+The contenders run forward and backward in one process, in turn, round after round, so that what else the machine
+does hits all of them; seconds are medians over the rounds, and speed-ups are ratios of medians. "loop" is the
+published form, which reads slice i as h[:, i]; "unbind" is the same loop over h.unbind(1), whose backward does
+not fill a zero tensor per slice. Memory is the peak of what PyTorch's allocator holds during one training step
+beyond weights and input: from its allocation events on a CPU, from its own counter on a GPU.
+
+GFLOP/s counts, for every contender, the convolutions that the fast form does (2 per multiply-add; forward and both
+halves of backward): speed, not work done twice. The yardstick is the best plain convolution, measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import platform
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks import reference
+from eqflow.motion import FramePredictor, TranslationCell
+from eqflow.symmetry import translation_grid
+
+TARGETS = {1: (1.5, None), 9: (2.2, 0.45), 25: (3.0, 0.45), 49: (4.5, 0.45)}  # |V|: speed-up, share of memory
+COLUMNS = (
+    "V loop_s unbind_s ours_s speedup speedup_unbind loop_MB ours_MB memory GFLOPs share_of_peak".split()
+)
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(run, device: torch.device) -> float:
+    """Seconds of CPU time for one thread (what others do on the machine does not count), else of the clock."""
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    synchronize(device)
+    start = clock()
+    run()
+    synchronize(device)
+    return clock() - start
+
+
+def peak_bytes(run, device: torch.device) -> int:
+    """The most that the allocator holds at once during `run`, above what it holds before."""
+    if device.type == "cuda":
+        held = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        return torch.cuda.max_memory_allocated(device) - held
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        run()
+    events = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events.sort(key=lambda e: e.start_ns())
+    return max(itertools.accumulate(e.nbytes() for e in events))
+
+
+def best_convolution(device: torch.device, dtype: torch.dtype) -> float:
+    """GFLOP/s of the fastest 3x3 convolution found: both memory layouts, several widths and batches."""
+    best = 0.0
+    for k, n, layout in itertools.product(
+        (16, 32, 64, 128), (8, 32, 128), (torch.contiguous_format, torch.channels_last)
+    ):
+        if n * k > 4096 and device.type == "cpu":
+            continue
+        x = torch.randn(n, k, 30, 30, device=device, dtype=dtype).contiguous(memory_format=layout)
+        w = torch.randn(k, k, 3, 3, device=device, dtype=dtype).contiguous(memory_format=layout)
+        with torch.no_grad():
+            spent = min(seconds(lambda x=x, w=w: torch.conv2d(x, w), device) for _ in range(10))
+        best = max(best, 2 * 9 * k * k * n * 28 * 28 / spent / 1e9)
+    return best
+
+
+def gflop(args, v: int) -> float:
+    """Convolutions of a training step: the state's (none in step 0, one in step 1), decoder's and input's."""
+    k, pixels = args.channels, args.batch * args.size**2
+    steps = args.frames + args.horizon
+    images = ((steps - 2) * v + 1) * k * k + args.horizon * (4 * k * k + k) + steps * k
+    return 3 * 2 * 9 * images * pixels / 1e9
+
+
+def compare(args, radius: int, peak: float) -> dict:
+    device, dtype = torch.device(args.device), getattr(torch, args.dtype)
+    generator = torch.Generator().manual_seed(0)
+    motions = translation_grid(radius)
+    model = FramePredictor(TranslationCell(1, args.channels, motions=motions))
+    model.reset_parameters(generator)
+    frames = torch.rand(args.batch, args.frames, 1, args.size, args.size, generator=generator)
+    model, frames = model.to(device, dtype), frames.to(device, dtype)
+    weights, velocities = dict(model.named_parameters()), [(m.vx, m.vy) for m in motions]
+
+    def train(predict):
+        model.zero_grad()
+        predict().square().mean().backward()
+
+    def loop(unbind=False):
+        return reference.predict(weights, velocities, frames, args.horizon, keep=False, unbind=unbind)[0]
+
+    contenders = {
+        "loop": lambda: train(loop),
+        "unbind": lambda: train(lambda: loop(unbind=True)),
+        "ours": lambda: train(lambda: model(frames, args.horizon)),
+    }
+    for run in contenders.values():
+        run()
+    memory = {name: peak_bytes(contenders[name], device) / 2**20 for name in ("loop", "ours")}
+    spent = {name: [] for name in contenders}
+    for _ in range(args.rounds):
+        for name, run in contenders.items():
+            spent[name].append(seconds(run, device))
+    loop_s, unbind_s, ours_s = (median(spent[name]) for name in ("loop", "unbind", "ours"))
+    speed = gflop(args, len(motions)) / ours_s
+    values = [loop_s, unbind_s, ours_s, loop_s / ours_s, unbind_s / ours_s]
+    values += [memory["loop"], memory["ours"], memory["ours"] / memory["loop"], speed, speed / peak]
+    return dict(zip(COLUMNS, [len(motions), *values], strict=True))
+
+
+def machine(args) -> str:
+    """What ran it, without names of hosts."""
+    if args.device.startswith("cuda"):
+        chip = torch.cuda.get_device_name(args.device)
+    else:
+        info = Path("/proc/cpuinfo")
+        lines = info.read_text().splitlines() if info.exists() else []
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        chip = f"{names[0] if names else platform.processor()}, {args.threads} thread(s)"
+        chip += f", {torch.backends.cpu.get_cpu_capability()}"
+    return f"{chip}; torch {torch.__version__}; {args.dtype}"
+
+
+def markdown(rows: list[dict], args, peak: float) -> str:
+    lines = [
+        f"Training step of the frame predictor: {args.frames} + {args.horizon} frames, "
+        f"{args.size}x{args.size}, batch {args.batch}, {args.channels} channels; "
+        f"medians of {args.rounds} interleaved rounds.",
+        f"{machine(args)}; best convolution {peak:.0f} GFLOP/s.",
+        "",
+        "| &#124;V&#124; | loop s | unbind s | ours s | speed-up | over unbind | loop MB | ours MB | memory "
+        "| GFLOP/s | of best | target |",
+        "|" + "---|" * 12,
+    ]
+    for row in rows:
+        speedup, memory = TARGETS.get(row["V"], (None, None))
+        target = f"{speedup}x" if speedup else ""
+        target += f", memory {memory}" if memory else ""
+        met = (not speedup or row["speedup"] >= speedup) and (not memory or row["memory"] <= memory)
+        target += (" met" if met else " MISSED") if target else ""
+        lines.append(
+            f"| {row['V']} | {row['loop_s']:.3f} | {row['unbind_s']:.3f} | {row['ours_s']:.3f} "
+            f"| {row['speedup']:.2f} | {row['speedup_unbind']:.2f} "
+            f"| {row['loop_MB']:.0f} | {row['ours_MB']:.0f} | {row['memory']:.3f} | {row['GFLOPs']:.0f} | {row['share_of_peak']:.0%} | {target} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--velocities", type=int, nargs="+", default=[1, 9, 25, 49], help="|V|, odd squares")
+    parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=28, help="side of the canvas, pixels")
+    parser.add_argument("--frames", type=int, default=10)
+    parser.add_argument("--horizon", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float64", "bfloat16"])
+    parser.add_argument("--output", type=Path, default=Path("results/bench"), help="folder of the tables")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    peak = best_convolution(torch.device(args.device), getattr(torch, args.dtype))
+    rows = [compare(args, (round(v**0.5) - 1) // 2, peak) for v in args.velocities]
+    text = markdown(rows, args, peak)
+    print(text, end="")
+    args.output.mkdir(parents=True, exist_ok=True)
+    (args.output / "frame_predictor.md").write_text(text)
+    table = [",".join(COLUMNS), *(",".join(f"{row[c]:.6g}" for c in COLUMNS) for row in rows)]
+    (args.output / "frame_predictor.csv").write_text("\n".join(table) + "\n")
+
+
+if __name__ == "__main__":
+    main()
