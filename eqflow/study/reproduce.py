@@ -254,10 +254,7 @@ def _signature(request: Request, number: str, path: Path, parameters: Mapping, s
     code = provenance.code_fingerprints(files)
     claims = {c.id: provenance.claim_fingerprint(c) for c in load_claims().values()}
     runs = [store.key(spec) for spec in request.specs(number)]
-    others = {}
-    if number in READ_OTHERS:
-        files = sorted((request.folder / "metrics").glob("*.json"))
-        others = {p.stem: digest(p.read_bytes()) for p in files if p.stem != path.stem}
+    others = _others(request) if number in READ_OTHERS else None
     machine = provenance.machine(choose_device(request.device))
     parts = [
         provenance.notebook_fingerprint(path),
@@ -269,6 +266,20 @@ def _signature(request: Request, number: str, path: Path, parameters: Mapping, s
         provenance.versions(),
     ]
     return digest(json.dumps([*parts, dict(parameters), request.budget], sort_keys=True))
+
+
+def _others(request: Request) -> str:
+    """Of what 00 and 90 show: the text of all notebooks, what the others published or how they failed."""
+    parts = []
+    for path in sorted(request.source.glob("[0-9][0-9]_*.ipynb")):
+        parts.append(provenance.notebook_fingerprint(path))
+        if path.stem[:2] not in READ_OTHERS:
+            record = request.folder / "provenance" / f"{path.stem}.json"
+            parts += [
+                read_json(record)["status"] if record.exists() else "not run",
+                _outputs_digest(request, path.stem),
+            ]
+    return digest(*parts)
 
 
 def _outputs_digest(request: Request, name: str) -> str:
