@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from eqflow.symmetry import MotionSet, Translation
 
 from . import kernels
+from .geometry import mixing
 
 
 class CircularConv(nn.Module):
@@ -95,7 +95,7 @@ class TranslationCell(nn.Module):
         self.kernel_size, self.velocity_mixing = kernel_size, velocity_mixing
         self.nonlinearity = nonlinearity
         self._shifts = tuple((int(motion.vx), int(motion.vy)) for motion in self.motions)
-        along_v, self._taps = _mixing(self._shifts, velocity_mixing)
+        along_v, self._taps = mixing(self._shifts, velocity_mixing)
         self.input_conv = CircularConv(in_channels, hidden_channels, kernel_size)
         self.hidden_conv = CircularConv(hidden_channels, hidden_channels, kernel_size, along_v)
 
@@ -149,29 +149,3 @@ class TranslationCell(nn.Module):
 
     def extra_repr(self) -> str:
         return f"V={self._shifts}, nonlinearity={self.nonlinearity}, velocity_mixing={self.velocity_mixing}"
-
-
-def _mixing(shifts: kernels.Shifts, size: int) -> tuple[tuple[int, ...], kernels.Taps | None]:
-    """Kernel sizes along the axes of V; for each tap the slices that it reads and those it adds them to."""
-    if size == 1:
-        return (), None
-    xs, ys = list(dict.fromkeys(vx for vx, _ in shifts)), list(dict.fromkeys(vy for _, vy in shifts))
-    steps = [{b - a for a, b in pairwise(axis)} for axis in (xs, ys)]
-    if list(shifts) != [(vx, vy) for vx in xs for vy in ys] or any(len(step) > 1 for step in steps):
-        raise ValueError(
-            "expected for velocity_mixing > 1 a grid of velocities, x outer and y inner, evenly spaced along "
-            f"each axis; got {list(shifts)}"
-        )
-    along_v = tuple(size if len(axis) > 1 else 1 for axis in (xs, ys))
-    taps = []
-    for dx in range(along_v[0]):
-        for dy in range(along_v[1]):
-            i, j = dx - along_v[0] // 2, dy - along_v[1] // 2
-            pairs = [
-                ((x + i) * len(ys) + y + j, x * len(ys) + y)
-                for x in range(len(xs))
-                for y in range(len(ys))
-                if 0 <= x + i < len(xs) and 0 <= y + j < len(ys)
-            ]
-            taps.append((tuple(s for s, _ in pairs), tuple(t for _, t in pairs)))
-    return along_v, tuple(taps)

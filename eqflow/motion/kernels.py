@@ -16,27 +16,24 @@ Source of the recurrence: Keller, "Flow Equivariant Recurrent Neural Networks" (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Shifts = tuple[tuple[int, int], ...]  # (vx, vy) of every slice, px/frame
-# One entry per tap of the kernel along V: the slices that it reads and the slices that it adds them to.
-Taps = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+from .geometry import STILL, Shifts, Slices, Taps, geometry
 
-STILL: Shifts = ((0, 0),)
-ALONE: Taps = (((0,), (0,)),)
 CHUNK_BYTES = 1 << 20  # of gathered state: about an L2 cache
 
 aten = torch.ops.aten
-# name: (in place on the sum, gradient before it from the gradient after it and its output)
+# name: (forward into `out`, which may be z itself; its gradient from the one after it and its output)
 ACTIVATIONS = {
-    "linear": (lambda z: z, lambda grad, out: grad),
-    "relu": (Tensor.relu_, lambda grad, out: aten.threshold_backward(grad, out, 0)),
-    "tanh": (Tensor.tanh_, aten.tanh_backward),
+    "linear": (lambda z, out: z if out is z else out.copy_(z), lambda grad, out: grad),
+    "relu": (
+        lambda z, out: torch.clamp_min(z, 0, out=out),
+        lambda g, out: aten.threshold_backward(g, out, 0),
+    ),
+    "tanh": (lambda z, out: torch.tanh(z, out=out), aten.tanh_backward),
 }
 
 
@@ -88,25 +85,26 @@ class _MovingStep(torch.autograd.Function):
     @staticmethod
     def forward(ctx, h, u, weight, shifts, taps, nonlinearity, pool, keep, private):
         (b, count, height, width, c), v, k = h.shape, len(shifts), weight.shape[0]
-        geometry = _geometry(shifts, taps, count, height, width, weight.shape[-1] // 2, h.device)
+        where = geometry(shifts, taps, count, height, width, weight.shape[-1] // 2, h.device)
         step = b
         if h.device.type == "cpu":
             step = min(b, max(1, CHUNK_BYTES // (v * height * width * max(c, k) * h.element_size())))
-        out = pooled = first = None
+        out = h.new_empty(b, v, height, width, k) if keep and step < b else None
+        pooled = first = None
         for here in _walk(b, step):
             z, x = None, h[here]
-            for tap, w in zip(geometry.taps, weight.unbind(2), strict=True):
+            for tap, w in zip(where.taps, weight.unbind(2), strict=True):
                 z = _add_at(z, tap.targets, _conv(tap.read(x), w))
-            z = z if geometry.spread is None else geometry.spread(z)
-            z = ACTIVATIONS[nonlinearity][0](z if u is None else z.add_(u[here].unsqueeze(1)))
+            z = z if where.spread is None else where.spread(z)
+            z = z if u is None else z.add_(u[here].unsqueeze(1))
+            z = ACTIVATIONS[nonlinearity][0](z, z if out is None else out[here])
             if pool:
                 best = z.amax(1)
                 pooled = _put(pooled, here, best, b)
-            if keep:
-                out = _put(out, here, z, b)
-            else:
+            if not keep:
                 first = _put(first, here, _first_maximum(z, best), b)
-        ctx.rest = geometry, step, v, nonlinearity, private
+        out = z if keep and out is None else out
+        ctx.rest = where, step, v, nonlinearity, private
         ctx.save_for_backward(h, weight, out if pool or nonlinearity != "linear" else None, pooled, first)
         ctx.set_materialize_grads(False)
         return out, pooled
@@ -117,14 +115,17 @@ class _MovingStep(torch.autograd.Function):
         if grad is None and grad_pooled is None:
             return (None,) * 9
         h, weight, out, pooled, first = ctx.saved_tensors
-        geometry, step, v, nonlinearity, private = ctx.rest
+        where, step, v, nonlinearity, private = ctx.rest
         activation_grad = ACTIVATIONS[nonlinearity][1]
         need_h, need_u, need_w = ctx.needs_input_grad[:3]
         b, (k, c, _, *kernel) = len(h), weight.shape
-        transposed = weight.flip(-2, -1).transpose(0, 1)
+        transposed = weight.flip(-2, -1).transpose(0, 1).contiguous() if need_h else None
         private = private and grad is not None and grad.is_contiguous()
         dh, du = grad if private and grad.shape == h.shape else None, None
-        dw = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
+        # With fewer channels coming in than going out, the weight's gradient pads the input instead of d.
+        narrow = c < k
+        dw = weight if narrow else weight.transpose(0, 1)
+        dw = dw.new_zeros(dw.shape, dtype=torch.promote_types(dw.dtype, torch.float32)) if need_w else None
         for here in _walk(b, step):
             if first is not None:  # the state was not kept, but where it is the maximum it is known
                 part = activation_grad(grad_pooled[here], pooled[here]).unsqueeze(1)
@@ -137,21 +138,21 @@ class _MovingStep(torch.autograd.Function):
                 d = activation_grad(d, state)
             if need_u:
                 du = _put(du, here, d.sum(1) if v > 1 else d[:, 0], b)
-            d = d if geometry.spread is None else geometry.unspread(d).sum(1, keepdim=True)
+            d = d if where.spread is None else where.unspread(d).sum(1, keepdim=True)
             dx, x = None, h[here]
-            for i, tap in enumerate(geometry.taps):
-                moved = tap.read_back(d) if need_h or c >= k else None
+            for i, tap in enumerate(where.taps):
+                moved = tap.read_back(d) if need_h or not narrow else None
                 if need_h:
                     dx = _add_at(dx, tap.sources, _conv(moved, transposed[:, :, i]))
-                if need_w and c >= k:
-                    grad_w = _weight_grad(moved, tap.sources.take(x), kernel).flip(-2, -1).transpose(0, 1)
-                elif need_w:  # fewer channels come in than go out: move and pad the input instead
-                    grad_w = _weight_grad(tap.read(x), tap.targets.take(d), kernel)
-                if need_w:
-                    dw[:, :, i] += grad_w
+                if need_w and narrow:
+                    dw[:, :, i] += _weight_grad(tap.read(x), tap.targets.take(d), kernel)
+                elif need_w:
+                    dw[:, :, i] += _weight_grad(moved, tap.sources.take(x), kernel)
             if need_h:
                 dh = _put(dh, here, dx, b)
-        return dh, du, dw.to(weight.dtype) if need_w else None, *(None,) * 6
+        if need_w:
+            dw = (dw if narrow else dw.flip(-2, -1).transpose(0, 1)).to(weight.dtype)
+        return dh, du, dw, *(None,) * 6
 
 
 def _walk(batch: int, step: int) -> list[slice]:
@@ -167,74 +168,7 @@ def _put(whole: Tensor | None, here: slice, part: Tensor, batch: int) -> Tensor:
     return whole
 
 
-class _Gather(NamedTuple):
-    """(b, S, H, W, K) -> (b, *shape, K) by the index of each row of K numbers, the same for every sample."""
-
-    rows: Tensor
-    shape: tuple[int, int, int]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        b, k = len(x), x.shape[-1]
-        return x.reshape(b, -1, k).index_select(1, self.rows).view(b, *self.shape, k)
-
-
-class _Slices(NamedTuple):
-    """Some of the slices of V; `index` is None when it is all of them."""
-
-    index: Tensor | None
-    count: int
-
-    def take(self, x: Tensor) -> Tensor:
-        return x if self.index is None else x.index_select(1, self.index)
-
-
-class _Tap(NamedTuple):
-    """One tap of the kernel along V: how it reads its sources, and in backward its targets."""
-
-    sources: _Slices
-    targets: _Slices
-    read: _Gather
-    read_back: _Gather
-
-
-class _Geometry(NamedTuple):
-    taps: list[_Tap]
-    spread: _Gather | None  # from one convolved slice to every nu, and back
-    unspread: _Gather | None
-
-
-@lru_cache(maxsize=64)
-def _geometry(shifts: Shifts, taps: Taps, count: int, height: int, width: int, pad: int, device) -> _Geometry:
-    """Where everything comes from, for a state of `count` slices on a canvas of height x width pixels."""
-
-    def gather(slices, moves, pad):
-        ys, xs = (torch.arange(-pad, size + pad) for size in (height, width))
-        planes = [
-            (s * height + (ys - vy).remainder(height)[:, None]) * width + (xs - vx).remainder(width)
-            for s, (vx, vy) in zip(slices, moves, strict=True)
-        ]
-        return _Gather(torch.stack(planes).flatten().to(device), (len(planes), len(ys), len(xs)))
-
-    def some(slices):
-        return _Slices(None if len(slices) == count else torch.tensor(slices, device=device), count)
-
-    def back(moves):
-        return [(-vx, -vy) for vx, vy in moves]
-
-    spread = unspread = None
-    if count < len(shifts):  # the same slice for every nu: convolved once, then moved, since the two commute
-        v = len(shifts)
-        spread, unspread = gather([0] * v, shifts, 0), gather(range(v), back(shifts), 0)
-        shifts, taps = STILL, ALONE
-    reads = [(sources, targets, [shifts[s] for s in sources]) for sources, targets in taps]
-    return _Geometry(
-        [_Tap(some(s), some(t), gather(s, moves, pad), gather(t, back(moves), pad)) for s, t, moves in reads],
-        spread,
-        unspread,
-    )
-
-
-def _add_at(total: Tensor | None, slices: _Slices, term: Tensor) -> Tensor:
+def _add_at(total: Tensor | None, slices: Slices, term: Tensor) -> Tensor:
     """Add a term to some slices, in place; one that covers them all may start the sum itself."""
     if total is None and slices.index is None:
         return term
