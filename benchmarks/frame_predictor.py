@@ -2,14 +2,14 @@
 
     python -m benchmarks.frame_predictor [--velocities 1 9 25 49] [--device cuda] [--dtype bfloat16] ...
 
-The contenders run forward and backward in one process, in turn, round after round, so that what else the machine
-does hits all of them; seconds are medians over the rounds, and speed-ups are ratios of medians. "loop" is the
-published form, which reads slice i as h[:, i]; "unbind" is the same loop over h.unbind(1), whose backward does
-not fill a zero tensor per slice. Memory is the peak of what PyTorch's allocator holds during one training step
-beyond weights and input: from its allocation events on a CPU, from its own counter on a GPU.
+The contenders run forward and backward in one process, in turn, round after round, so that what else the
+machine does hits all of them; seconds are medians over the rounds, and speed-ups are ratios of medians. "loop"
+is the published form, which reads slice i as h[:, i]; "unbind" is the same loop over h.unbind(1), whose backward
+does not fill a zero tensor per slice. Memory is the peak of what PyTorch's allocator holds during a training
+step beyond weights and input: from its allocation events on a CPU, from its own counter on a GPU.
 
-GFLOP/s counts, for every contender, the convolutions that the fast form does (2 per multiply-add; forward and both
-halves of backward): speed, not work done twice. The yardstick is the best plain convolution, measured here.
+GFLOP/s counts the convolutions that the fast form does (2 per multiply-add; forward and both halves of
+backward); the yardstick is the best plain convolution, measured in the same run.
 """
 
 from __future__ import annotations
@@ -29,9 +29,19 @@ from eqflow.motion import FramePredictor, TranslationCell
 from eqflow.symmetry import translation_grid
 
 TARGETS = {1: (1.5, None), 9: (2.2, 0.45), 25: (3.0, 0.45), 49: (4.5, 0.45)}  # |V|: speed-up, share of memory
-COLUMNS = (
-    "V loop_s unbind_s ours_s speedup speedup_unbind loop_MB ours_MB memory GFLOPs share_of_peak".split()
-)
+FORMATS = {  # of the columns
+    "V": "d",
+    "loop_s": ".3f",
+    "unbind_s": ".3f",
+    "ours_s": ".3f",
+    "speedup": ".2f",
+    "speedup_unbind": ".2f",
+    "loop_MiB": ".0f",
+    "ours_MiB": ".0f",
+    "memory": ".3f",
+    "GFLOPs": ".0f",
+    "share_of_best": ".0%",
+}
 
 
 def synchronize(device: torch.device) -> None:
@@ -40,7 +50,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def seconds(run, device: torch.device) -> float:
-    """Seconds of CPU time for one thread (what others do on the machine does not count), else of the clock."""
+    """CPU seconds of one thread (what else runs on the machine does not count), else those of the clock."""
     clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     synchronize(device)
     start = clock()
@@ -120,7 +130,7 @@ def compare(args, radius: int, peak: float) -> dict:
     speed = gflop(args, len(motions)) / ours_s
     values = [loop_s, unbind_s, ours_s, loop_s / ours_s, unbind_s / ours_s]
     values += [memory["loop"], memory["ours"], memory["ours"] / memory["loop"], speed, speed / peak]
-    return dict(zip(COLUMNS, [len(motions), *values], strict=True))
+    return dict(zip(FORMATS, [len(motions), *values], strict=True))
 
 
 def machine(args) -> str:
@@ -136,6 +146,13 @@ def machine(args) -> str:
     return f"{chip}; torch {torch.__version__}; {args.dtype}"
 
 
+def verdict(row: dict) -> str:
+    speedup, memory = TARGETS.get(row["V"], (0, None))
+    met = row["speedup"] >= speedup and row["memory"] <= (memory or float("inf"))
+    wanted = [f"{speedup}x" if speedup else "", f"memory {memory}" if memory else ""]
+    return ", ".join(filter(None, wanted)) + (" met" if met else " MISSED") if any(wanted) else ""
+
+
 def markdown(rows: list[dict], args, peak: float) -> str:
     lines = [
         f"Training step of the frame predictor: {args.frames} + {args.horizon} frames, "
@@ -143,21 +160,12 @@ def markdown(rows: list[dict], args, peak: float) -> str:
         f"medians of {args.rounds} interleaved rounds.",
         f"{machine(args)}; best convolution {peak:.0f} GFLOP/s.",
         "",
-        "| &#124;V&#124; | loop s | unbind s | ours s | speed-up | over unbind | loop MB | ours MB | memory "
-        "| GFLOP/s | of best | target |",
-        "|" + "---|" * 12,
+        "| " + " | ".join([*FORMATS, "target"]) + " |",
+        "|" + "---|" * (len(FORMATS) + 1),
     ]
     for row in rows:
-        speedup, memory = TARGETS.get(row["V"], (None, None))
-        target = f"{speedup}x" if speedup else ""
-        target += f", memory {memory}" if memory else ""
-        met = (not speedup or row["speedup"] >= speedup) and (not memory or row["memory"] <= memory)
-        target += (" met" if met else " MISSED") if target else ""
-        lines.append(
-            f"| {row['V']} | {row['loop_s']:.3f} | {row['unbind_s']:.3f} | {row['ours_s']:.3f} "
-            f"| {row['speedup']:.2f} | {row['speedup_unbind']:.2f} "
-            f"| {row['loop_MB']:.0f} | {row['ours_MB']:.0f} | {row['memory']:.3f} | {row['GFLOPs']:.0f} | {row['share_of_peak']:.0%} | {target} |"
-        )
+        cells = [format(row[name], form) for name, form in FORMATS.items()]
+        lines.append("| " + " | ".join([*cells, verdict(row)]) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -182,7 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(text, end="")
     args.output.mkdir(parents=True, exist_ok=True)
     (args.output / "frame_predictor.md").write_text(text)
-    table = [",".join(COLUMNS), *(",".join(f"{row[c]:.6g}" for c in COLUMNS) for row in rows)]
+    table = [",".join(FORMATS), *(",".join(f"{row[name]:.6g}" for name in FORMATS) for row in rows)]
     (args.output / "frame_predictor.csv").write_text("\n".join(table) + "\n")
 
 

@@ -62,7 +62,7 @@ def decode(weights, h: Tensor) -> Tensor:
 
 
 def predict(weights, velocities, frames: Tensor, horizon: int, advance=step, keep=True, **options):
-    """frames (B, T, C, H, W) -> prediction (B, horizon, C, H, W), states (B, T + horizon, V, K, H, W) if kept."""
+    """frames (B, T, C, H, W) -> prediction (B, horizon, C, H, W), states (B, T + horizon, V, K, H, W)."""
     b, _, _, height, width = frames.shape
     k = weights["cell.hidden_conv.weight"].shape[0]
     count = sum(len(row) for row in velocities) if advance is mixing_step else len(velocities)

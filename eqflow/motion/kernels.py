@@ -91,9 +91,10 @@ class _MovingStep(torch.autograd.Function):
             step = min(b, max(1, CHUNK_BYTES // (v * height * width * max(c, k) * h.element_size())))
         out = h.new_empty(b, v, height, width, k) if keep and step < b else None
         pooled = first = None
+        kernels = _kernels(weight)
         for here in _walk(b, step):
             z, x = None, h[here]
-            for tap, w in zip(where.taps, weight.unbind(2), strict=True):
+            for tap, w in zip(where.taps, kernels, strict=True):
                 z = _add_at(z, tap.targets, _conv(tap.read(x), w))
             z = z if where.spread is None else where.spread(z)
             z = z if u is None else z.add_(u[here].unsqueeze(1))
@@ -119,7 +120,7 @@ class _MovingStep(torch.autograd.Function):
         activation_grad = ACTIVATIONS[nonlinearity][1]
         need_h, need_u, need_w = ctx.needs_input_grad[:3]
         b, (k, c, _, *kernel) = len(h), weight.shape
-        transposed = weight.flip(-2, -1).transpose(0, 1).contiguous() if need_h else None
+        transposed = _kernels(weight.flip(-2, -1).transpose(0, 1)) if need_h else None
         private = private and grad is not None and grad.is_contiguous()
         dh, du = grad if private and grad.shape == h.shape else None, None
         # With fewer channels coming in than going out, the weight's gradient pads the input instead of d.
@@ -143,7 +144,7 @@ class _MovingStep(torch.autograd.Function):
             for i, tap in enumerate(where.taps):
                 moved = tap.read_back(d) if need_h or not narrow else None
                 if need_h:
-                    dx = _add_at(dx, tap.sources, _conv(moved, transposed[:, :, i]))
+                    dx = _add_at(dx, tap.sources, _conv(moved, transposed[i]))
                 if need_w and narrow:
                     dw[:, :, i] += _weight_grad(tap.read(x), tap.targets.take(d), kernel)
                 elif need_w:
@@ -180,6 +181,11 @@ def _add_at(total: Tensor | None, slices: Slices, term: Tensor) -> Tensor:
 def _images(x: Tensor) -> Tensor:
     """(b, V, H, W, K) as (b V, K, H, W) in the same memory, which is what PyTorch's convolutions take."""
     return x.flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def _kernels(weight: Tensor) -> list[Tensor]:
+    """(K, C, D, k, k) as one kernel per tap, laid out once for all chunks."""
+    return [w.contiguous(memory_format=torch.channels_last) for w in weight.unbind(2)]
 
 
 def _conv(padded: Tensor, weight: Tensor) -> Tensor:
