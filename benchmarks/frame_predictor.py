@@ -3,9 +3,9 @@
     python -m benchmarks.frame_predictor [--velocities 1 9 25 49] [--device cuda] [--dtype bfloat16] ...
 
 The contenders run forward and backward in one process, in turn, round after round, so that what else the
-machine does hits all of them; seconds are medians over the rounds, and speed-ups are ratios of medians. "loop"
-is the published form, which reads slice i as h[:, i]; "unbind" is the same loop over h.unbind(1), whose backward
-does not fill a zero tensor per slice. Memory is the peak of what PyTorch's allocator holds during a training
+machine does hits all of them; seconds are medians over the rounds, and speed-ups are ratios of medians.
+"loop" is the published form, which reads slice i as h[:, i]; "unbind" is the same loop over h.unbind(1), whose
+backward does not fill a zero tensor per slice. Memory is the peak of what PyTorch's allocator holds during a training
 step beyond weights and input: from its allocation events on a CPU, from its own counter on a GPU.
 
 GFLOP/s counts the convolutions that the fast form does (2 per multiply-add; forward and both halves of
@@ -97,10 +97,11 @@ def gflop(args, v: int) -> float:
     return 3 * 2 * 9 * images * pixels / 1e9
 
 
-def compare(args, radius: int, peak: float) -> dict:
+def contenders(args, v: int) -> dict:
+    """One training step of each, by name: same weights, same input."""
     device, dtype = torch.device(args.device), getattr(torch, args.dtype)
     generator = torch.Generator().manual_seed(0)
-    motions = translation_grid(radius)
+    motions = translation_grid((round(v**0.5) - 1) // 2)
     model = FramePredictor(TranslationCell(1, args.channels, motions=motions))
     model.reset_parameters(generator)
     frames = torch.rand(args.batch, args.frames, 1, args.size, args.size, generator=generator)
@@ -114,23 +115,39 @@ def compare(args, radius: int, peak: float) -> dict:
     def loop(unbind=False):
         return reference.predict(weights, velocities, frames, args.horizon, keep=False, unbind=unbind)[0]
 
-    contenders = {
+    return {
         "loop": lambda: train(loop),
         "unbind": lambda: train(lambda: loop(unbind=True)),
         "ours": lambda: train(lambda: model(frames, args.horizon)),
     }
-    for run in contenders.values():
+
+
+def time_all(args, v: int) -> dict[str, float]:
+    runs, device = contenders(args, v), torch.device(args.device)
+    for run in runs.values():
         run()
-    memory = {name: peak_bytes(contenders[name], device) / 2**20 for name in ("loop", "ours")}
-    spent = {name: [] for name in contenders}
-    for _ in range(args.rounds):
-        for name, run in contenders.items():
-            spent[name].append(seconds(run, device))
-    loop_s, unbind_s, ours_s = (median(spent[name]) for name in ("loop", "unbind", "ours"))
-    speed = gflop(args, len(motions)) / ours_s
-    values = [loop_s, unbind_s, ours_s, loop_s / ours_s, unbind_s / ours_s]
-    values += [memory["loop"], memory["ours"], memory["ours"] / memory["loop"], speed, speed / peak]
-    return dict(zip(FORMATS, [len(motions), *values], strict=True))
+    rounds = [{name: seconds(run, device) for name, run in runs.items()} for _ in range(args.rounds)]
+    return {name: median(turn[name] for turn in rounds) for name in runs}
+
+
+def memory_all(args, v: int) -> dict[str, float]:
+    runs, device = contenders(args, v), torch.device(args.device)
+    for run in runs.values():
+        run()
+    return {name: peak_bytes(run, device) / 2**20 for name, run in runs.items() if name != "unbind"}
+
+
+def compare(args, peak: float) -> list[dict]:
+    spent = [time_all(args, v) for v in args.velocities]
+    # Last, since profiling changes where the allocator finds its memory, and with it the page faults of a step.
+    held = [memory_all(args, v) for v in args.velocities]
+    rows = []
+    for v, s, m in zip(args.velocities, spent, held, strict=True):
+        speed = gflop(args, v) / s["ours"]
+        values = [v, s["loop"], s["unbind"], s["ours"], s["loop"] / s["ours"], s["unbind"] / s["ours"]]
+        values += [m["loop"], m["ours"], m["ours"] / m["loop"], speed, speed / peak]
+        rows.append(dict(zip(FORMATS, values, strict=True)))
+    return rows
 
 
 def machine(args) -> str:
@@ -185,7 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     peak = best_convolution(torch.device(args.device), getattr(torch, args.dtype))
-    rows = [compare(args, (round(v**0.5) - 1) // 2, peak) for v in args.velocities]
+    rows = compare(args, peak)
     text = markdown(rows, args, peak)
     print(text, end="")
     args.output.mkdir(parents=True, exist_ok=True)
