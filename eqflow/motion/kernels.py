@@ -26,14 +26,17 @@ from .geometry import STILL, Shifts, Slices, Taps, geometry
 CHUNK_BYTES = 1 << 20  # of gathered state: about an L2 cache
 
 aten = torch.ops.aten
-# name: (forward into `out`, which may be z itself; its gradient from the one after it and its output)
+# name: (z into out, the gradient after it into the gradient before it): in place where the two are the same
 ACTIVATIONS = {
-    "linear": (lambda z, out: z if out is z else out.copy_(z), lambda grad, out: grad),
+    "linear": (lambda z, out: z if out is z else out.copy_(z), lambda grad, out, into: grad),
     "relu": (
         lambda z, out: torch.clamp_min(z, 0, out=out),
-        lambda g, out: aten.threshold_backward(g, out, 0),
+        lambda grad, out, into: aten.threshold_backward.grad_input(grad, out, 0, grad_input=into),
     ),
-    "tanh": (lambda z, out: torch.tanh(z, out=out), aten.tanh_backward),
+    "tanh": (
+        lambda z, out: torch.tanh(z, out=out),
+        lambda grad, out, into: aten.tanh_backward.grad_input(grad, out, grad_input=into),
+    ),
 }
 
 
@@ -129,14 +132,15 @@ class _MovingStep(torch.autograd.Function):
         dw = dw.new_zeros(dw.shape, dtype=torch.promote_types(dw.dtype, torch.float32)) if need_w else None
         for here in _walk(b, step):
             if first is not None:  # the state was not kept, but where it is the maximum it is known
-                part = activation_grad(grad_pooled[here], pooled[here]).unsqueeze(1)
-                d = part.new_zeros(len(part), v, *part.shape[2:]).scatter_(1, first[here], part)
+                part = activation_grad(grad_pooled[here], pooled[here], torch.empty_like(pooled[here]))
+                d = part.new_zeros(len(part), v, *part.shape[1:]).scatter_(1, first[here], part.unsqueeze(1))
             else:
                 d, state = None if grad is None else grad[here], None if out is None else out[here]
                 if grad_pooled is not None:
                     d = torch.zeros_like(state) if d is None else d if private else d.clone()
                     d.scatter_add_(1, _first_maximum(state, pooled[here]), grad_pooled[here].unsqueeze(1))
-                d = activation_grad(d, state)
+                mine = private or grad_pooled is not None
+                d = activation_grad(d, state, d if mine else torch.empty_like(d))
             if need_u:
                 du = _put(du, here, d.sum(1) if v > 1 else d[:, 0], b)
             d = d if where.spread is None else where.unspread(d).sum(1, keepdim=True)

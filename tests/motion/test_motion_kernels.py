@@ -69,7 +69,9 @@ def test_gradcheck(case, nonlinearity):
 
 def test_gradcheck_notices_a_wrong_gradient(monkeypatch):
     h, weight = normal(2, 9, 3, 4, 2).requires_grad_(), normal(2, 2, 3, 3, seed=2).requires_grad_()
-    monkeypatch.setitem(kernels.ACTIVATIONS, "tanh", (kernels.ACTIVATIONS["tanh"][0], lambda grad, out: grad))
+    monkeypatch.setitem(
+        kernels.ACTIVATIONS, "tanh", (kernels.ACTIVATIONS["tanh"][0], lambda grad, out, into: grad)
+    )
     with pytest.raises(RuntimeError, match="Jacobian mismatch"):
         torch.autograd.gradcheck(
             lambda h, w: kernels.moving_step(h, None, w, GRID, nonlinearity="tanh")[0], (h, weight)
