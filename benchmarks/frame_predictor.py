@@ -5,8 +5,11 @@
 The contenders run forward and backward in one process, in turn, round after round, so that what else the
 machine does hits all of them; seconds are medians over the rounds, and speed-ups are ratios of medians.
 "loop" is the published form, which reads slice i as h[:, i]; "unbind" is the same loop over h.unbind(1), whose
-backward does not fill a zero tensor per slice. Memory is the peak of what PyTorch's allocator holds during a training
-step beyond weights and input: from its allocation events on a CPU, from its own counter on a GPU.
+backward does not fill a zero tensor per slice. Memory is the peak of what PyTorch's allocator holds during a
+training step beyond weights and input: from its allocation events on a CPU, from its own counter on a GPU.
+
+Page faults are a good part of the time of large states: malloc gives them back to the system after each step, and
+takes them anew. MALLOC_TRIM_THRESHOLD_=2000000000 MALLOC_MMAP_THRESHOLD_=1000000000 in the environment avoids it.
 
 GFLOP/s counts the convolutions that the fast form does (2 per multiply-add; forward and both halves of
 backward); the yardstick is the best plain convolution, measured in the same run.
@@ -137,9 +140,11 @@ def memory_all(args, v: int) -> dict[str, float]:
     return {name: peak_bytes(run, device) / 2**20 for name, run in runs.items() if name != "unbind"}
 
 
-def compare(args, peak: float) -> list[dict]:
+def compare(args) -> tuple[list[dict], float]:
+    """A row per |V|, and the best convolution in GFLOP/s."""
     spent = [time_all(args, v) for v in args.velocities]
-    # Last, since profiling changes where the allocator finds its memory, and with it the page faults of a step.
+    # Afterwards, since both change how malloc serves the next step, and with it that step's page faults.
+    peak = best_convolution(torch.device(args.device), getattr(torch, args.dtype))
     held = [memory_all(args, v) for v in args.velocities]
     rows = []
     for v, s, m in zip(args.velocities, spent, held, strict=True):
@@ -147,7 +152,7 @@ def compare(args, peak: float) -> list[dict]:
         values = [v, s["loop"], s["unbind"], s["ours"], s["loop"] / s["ours"], s["unbind"] / s["ours"]]
         values += [m["loop"], m["ours"], m["ours"] / m["loop"], speed, speed / peak]
         rows.append(dict(zip(FORMATS, values, strict=True)))
-    return rows
+    return rows, peak
 
 
 def machine(args) -> str:
@@ -172,7 +177,7 @@ def verdict(row: dict) -> str:
 
 def markdown(rows: list[dict], args, peak: float) -> str:
     lines = [
-        f"Training step of the frame predictor: {args.frames} + {args.horizon} frames, "
+        f"Training step of the frame predictor, {args.frames} + {args.horizon} frames, "
         f"{args.size}x{args.size}, batch {args.batch}, {args.channels} channels; "
         f"medians of {args.rounds} interleaved rounds.",
         f"{machine(args)}; best convolution {peak:.0f} GFLOP/s.",
@@ -201,8 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("results/bench"), help="folder of the tables")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    peak = best_convolution(torch.device(args.device), getattr(torch, args.dtype))
-    rows = compare(args, peak)
+    rows, peak = compare(args)
     text = markdown(rows, args, peak)
     print(text, end="")
     args.output.mkdir(parents=True, exist_ok=True)

@@ -56,6 +56,7 @@ def moving_step(
 
     Args:
         h: State (B, V, H, W, C), or (B, 1, H, W, C) when it is the same for every nu (then convolved once).
+            For one still slice (B, H, W, C) will do; the next state is then (B, H, W, K).
         u: What every slice is given, (B, H, W, K), or None.
         weight: (K, C, k, k), or (K, C, D, k, k) with one kernel per tap along V; k odd.
         shifts: |V| whole-pixel velocities.
@@ -73,7 +74,7 @@ def moving_step(
         h, u, weight = h.to(dtype), u if u is None else u.to(dtype), weight.to(dtype)
     if taps is None:
         every = tuple(range(len(shifts)))
-        taps, weight = ((every, every),), weight.unsqueeze(2)
+        taps = ((every, every),)
     elif len(taps) > 1:  # taps reach over the edge of V, so that even equal slices end up different
         h = h.expand(-1, len(shifts), -1, -1, -1)
     return _MovingStep.apply(h, u, weight, shifts, taps, nonlinearity, pool, keep or not pool, private)
@@ -81,12 +82,14 @@ def moving_step(
 
 def circular_conv(x: Tensor, weight: Tensor, nonlinearity: str = "linear") -> Tensor:
     """Circular convolution, (B, H, W, C) with (K, C, k, k) -> (B, H, W, K): a step that stands still."""
-    return moving_step(x.unsqueeze(1), None, weight, STILL, nonlinearity=nonlinearity)[0].squeeze(1)
+    return moving_step(x, None, weight, STILL, nonlinearity=nonlinearity)[0]
 
 
 class _MovingStep(torch.autograd.Function):
     @staticmethod
     def forward(ctx, h, u, weight, shifts, taps, nonlinearity, pool, keep, private):
+        inputs = h, weight
+        h, weight = _five(h, 1), _five(weight, 2)  # in here, where it makes no node of the graph
         (b, count, height, width, c), v, k = h.shape, len(shifts), weight.shape[0]
         where = geometry(shifts, taps, count, height, width, weight.shape[-1] // 2, h.device)
         step = b
@@ -108,8 +111,9 @@ class _MovingStep(torch.autograd.Function):
             if not keep:
                 first = _put(first, here, _first_maximum(z, best), b)
         out = z if keep and out is None else out
+        out = out.squeeze(1) if inputs[0].ndim == 4 else out
         ctx.rest = where, step, v, nonlinearity, private
-        ctx.save_for_backward(h, weight, out if pool or nonlinearity != "linear" else None, pooled, first)
+        ctx.save_for_backward(*inputs, out if pool or nonlinearity != "linear" else None, pooled, first)
         ctx.set_materialize_grads(False)
         return out, pooled
 
@@ -119,6 +123,8 @@ class _MovingStep(torch.autograd.Function):
         if grad is None and grad_pooled is None:
             return (None,) * 9
         h, weight, out, pooled, first = ctx.saved_tensors
+        shapes = h.shape, weight.shape
+        h, weight, out, grad = _five(h, 1), _five(weight, 2), _five(out, 1), _five(grad, 1)
         where, step, v, nonlinearity, private = ctx.rest
         activation_grad = ACTIVATIONS[nonlinearity][1]
         need_h, need_u, need_w = ctx.needs_input_grad[:3]
@@ -133,12 +139,14 @@ class _MovingStep(torch.autograd.Function):
         for here in _walk(b, step):
             if first is not None:  # the state was not kept, but where it is the maximum it is known
                 part = activation_grad(grad_pooled[here], pooled[here], torch.empty_like(pooled[here]))
-                d = part.new_zeros(len(part), v, *part.shape[1:]).scatter_(1, first[here], part.unsqueeze(1))
+                d = part.new_zeros(len(part), v, *part.shape[1:])
+                d.scatter_(1, first[here].long(), part.unsqueeze(1))
             else:
                 d, state = None if grad is None else grad[here], None if out is None else out[here]
                 if grad_pooled is not None:
                     d = torch.zeros_like(state) if d is None else d if private else d.clone()
-                    d.scatter_add_(1, _first_maximum(state, pooled[here]), grad_pooled[here].unsqueeze(1))
+                    at = _first_maximum(state, pooled[here]).long()
+                    d.scatter_add_(1, at, grad_pooled[here].unsqueeze(1))
                 mine = private or grad_pooled is not None
                 d = activation_grad(d, state, d if mine else torch.empty_like(d))
             if need_u:
@@ -155,9 +163,16 @@ class _MovingStep(torch.autograd.Function):
                     dw[:, :, i] += _weight_grad(moved, tap.sources.take(x), kernel)
             if need_h:
                 dh = _put(dh, here, dx, b)
+        if need_h:
+            dh = dh.view(shapes[0])
         if need_w:
-            dw = (dw if narrow else dw.flip(-2, -1).transpose(0, 1)).to(weight.dtype)
+            dw = (dw if narrow else dw.flip(-2, -1).transpose(0, 1)).to(weight.dtype).reshape(shapes[1])
         return dh, du, dw, *(None,) * 6
+
+
+def _five(x: Tensor | None, axis: int) -> Tensor | None:
+    """With five axes: a new one where x has four."""
+    return x if x is None or x.ndim == 5 else x.unsqueeze(axis)
 
 
 def _walk(batch: int, step: int) -> list[slice]:
@@ -219,4 +234,4 @@ def _first_maximum(h: Tensor, pooled: Tensor) -> Tensor:
     v, info = h.shape[1], torch.finfo(below.dtype)
     rank = torch.arange(v, 0, -1, dtype=below.dtype, device=h.device).view(v, 1, 1, 1)
     reached = aten.threshold_backward(rank.expand_as(below), below, -info.smallest_normal * info.eps)
-    return v - reached.amax(1, keepdim=True).long()
+    return (v - reached.amax(1, keepdim=True)).to(torch.uint8 if v <= 256 else torch.int64)
