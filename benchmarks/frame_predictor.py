@@ -4,12 +4,14 @@
 
 The contenders run forward and backward in one process, in turn, round after round, so that what else the
 machine does hits all of them; seconds are medians over the rounds, and speed-ups are ratios of medians.
-"loop" is the published form, which reads slice i as h[:, i]; "unbind" is the same loop over h.unbind(1), whose
-backward does not fill a zero tensor per slice. Memory is the peak of what PyTorch's allocator holds during a
-training step beyond weights and input: from its allocation events on a CPU, from its own counter on a GPU.
+"loop" is the published form, which reads slice i as h[:, i]; "unbind" is the same loop over h.unbind(1),
+whose backward does not fill a zero tensor per slice. Memory is the peak of what PyTorch's allocator holds
+during a training step beyond weights and input: from its allocation events on a CPU, from its own counter on
+a GPU.
 
-Page faults are a good part of the time of large states: malloc gives them back to the system after each step, and
-takes them anew. MALLOC_TRIM_THRESHOLD_=2000000000 MALLOC_MMAP_THRESHOLD_=1000000000 in the environment avoids it.
+Page faults are a good part of the time of large states: malloc gives them back to the system after each
+step, and takes them anew. MALLOC_TRIM_THRESHOLD_=2000000000 MALLOC_MMAP_THRESHOLD_=1000000000 in the
+environment avoids it.
 
 GFLOP/s counts the convolutions that the fast form does (2 per multiply-add; forward and both halves of
 backward); the yardstick is the best plain convolution, measured in the same run.

@@ -134,8 +134,7 @@ class _MovingStep(torch.autograd.Function):
         dh, du = grad if private and grad.shape == h.shape else None, None
         # With fewer channels coming in than going out, the weight's gradient pads the input instead of d.
         narrow = c < k
-        dw = weight if narrow else weight.transpose(0, 1)
-        dw = dw.new_zeros(dw.shape, dtype=torch.promote_types(dw.dtype, torch.float32)) if need_w else None
+        dw, exact = [0] * len(where.taps), torch.promote_types(weight.dtype, torch.float32)
         for here in _walk(b, step):
             if first is not None:  # the state was not kept, but where it is the maximum it is known
                 part = activation_grad(grad_pooled[here], pooled[here], torch.empty_like(pooled[here]))
@@ -158,16 +157,18 @@ class _MovingStep(torch.autograd.Function):
                 if need_h:
                     dx = _add_at(dx, tap.sources, _conv(moved, transposed[i]))
                 if need_w and narrow:
-                    dw[:, :, i] += _weight_grad(tap.read(x), tap.targets.take(d), kernel)
+                    dw[i] += _weight_grad(tap.read(x), tap.targets.take(d), kernel).to(exact)
                 elif need_w:
-                    dw[:, :, i] += _weight_grad(moved, tap.sources.take(x), kernel)
+                    dw[i] += _weight_grad(moved, tap.sources.take(x), kernel).to(exact)
             if need_h:
                 dh = _put(dh, here, dx, b)
         if need_h:
             dh = dh.view(shapes[0])
-        if need_w:
-            dw = (dw if narrow else dw.flip(-2, -1).transpose(0, 1)).to(weight.dtype).reshape(shapes[1])
-        return dh, du, dw, *(None,) * 6
+        if not need_w:
+            return dh, du, None, *(None,) * 6
+        dw = torch.stack(dw, 2).to(weight.dtype)
+        dw = dw if narrow else dw.flip(-2, -1).transpose(0, 1)
+        return dh, du, dw.reshape(shapes[1]), *(None,) * 6
 
 
 def _five(x: Tensor | None, axis: int) -> Tensor | None:
@@ -233,5 +234,6 @@ def _first_maximum(h: Tensor, pooled: Tensor) -> Tensor:
     below = (h - pooled.unsqueeze(1)).to(torch.promote_types(h.dtype, torch.float32))
     v, info = h.shape[1], torch.finfo(below.dtype)
     rank = torch.arange(v, 0, -1, dtype=below.dtype, device=h.device).view(v, 1, 1, 1)
-    reached = aten.threshold_backward(rank.expand_as(below), below, -info.smallest_normal * info.eps)
+    nearest = -info.smallest_normal * info.eps  # the largest number below 0
+    reached = aten.threshold_backward.grad_input(rank.expand_as(below), below, nearest, grad_input=below)
     return (v - reached.amax(1, keepdim=True)).to(torch.uint8 if v <= 256 else torch.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import torch
+
 from benchmarks import frame_predictor
 
 
