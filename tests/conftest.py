@@ -11,7 +11,9 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="device of the tests that can use another: cpu, cuda")
-    parser.addoption("--dtype", default="float64", choices=sorted(DTYPES), help="of the tests that ask for it")
+    parser.addoption(
+        "--dtype", default="float64", choices=sorted(DTYPES), help="of the tests that ask for it"
+    )
 
 
 def pytest_configure(config):

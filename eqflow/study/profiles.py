@@ -78,11 +78,11 @@ class PredictionSettings:
     channels: int = 16
     decoder_layers: int = 4
     kernel_size: int = 3
-    batch_size: int = 16
-    steps: int = 320
-    lr: float = 3e-3
+    batch_size: int = 8
+    steps: int = 640
+    lr: float = 2e-3
     clip: float = 1.0
-    val_every: int = 16
+    val_every: int = 32
     val_size: int = 64
     test_size: int = 512
     memory_mb: float = field(default=700)
@@ -108,10 +108,10 @@ CANVAS = {"embedded": 16, "real": 28}
 # steps, so that it stays the same run on every machine; the measured seconds are reported beside it.
 QUICK = PredictionSettings(
     models={
-        "grnn": ModelSettings(0, 0.053),
-        "fernn_v1": ModelSettings(1, 0.14),
-        "fernn_v2": ModelSettings(2, 0.28),
-        "grnn_matched": ModelSettings(0, 0.053, steps_factor=6, seeds=2),
+        "grnn": ModelSettings(0, 0.025),
+        "fernn_v1": ModelSettings(1, 0.055),
+        "fernn_v2": ModelSettings(2, 0.12),
+        "grnn_matched": ModelSettings(0, 0.025, steps_factor=6, seeds=2),
     },
 )
 SMOKE = replace(
