@@ -68,6 +68,10 @@ bench: $(STAMP) ## speed and memory against a plain reference, interleaved in on
 check-results: $(STAMP) ## fail if a published result is older than what made it
 	@$(RUN) check-results $(OPTIONS)
 
+.PHONY: times
+times: $(STAMP) ## write the published minutes into the notebooks' title cells (for maintainers)
+	@$(RUN) times
+
 .PHONY: lab
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	@"$(ENV)/bin/jupyter" lab notebooks

@@ -13,6 +13,7 @@ COMMANDS = {
     "plan": "expected minutes and memory of each notebook on this machine",
     "why": "why each run is found, resumed or trained",
     "doctor": "versions, device, memory, disk, data; what is missing and how to get it",
+    "times": "write the published minutes into the notebooks' title cells",
     "check-results": "fail if a published result is older than what made it",
 }
 
@@ -114,6 +115,13 @@ def _why(runner, request) -> int:
     return 0
 
 
+def _times(runner, request) -> int:
+    from .times import write_times
+
+    print("\n".join(write_times(request.source, request.results)) or "eqflow: nothing is published yet")
+    return 0
+
+
 def _check(runner, request) -> int:
     from .scoreboard import check_results
 
@@ -131,6 +139,7 @@ _COMMANDS = {
     "train": _train,
     "plan": _plan,
     "why": _why,
+    "times": _times,
     "check-results": _check,
 }
 

@@ -22,10 +22,11 @@ import torch
 from .claims import Claim
 from .fingerprint import without_prose
 from .outputs import digest, project_root
+from .times import PHRASE
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "escnn", "matplotlib", "papermill")
 # These start, list and publish; they cannot change a number or a figure.
-_BYSTANDERS = {"study/__main__.py", "study/doctor.py", "study/reproduce.py"}
+_BYSTANDERS = {"study/__main__.py", "study/doctor.py", "study/reproduce.py", "study/times.py"}
 
 
 def versions() -> dict[str, str]:
@@ -75,9 +76,10 @@ def peak_memory_mb(device: torch.device) -> dict[str, float]:
 
 
 def notebook_fingerprint(path: Path) -> str:
-    """Of a notebook's cells; outputs, counts and metadata do not matter."""
+    """Of a notebook's cells; outputs, counts, metadata and the minutes in its title do not matter."""
     notebook = nbformat.read(path, as_version=4)
-    return digest(*(f"{cell.cell_type}\n{cell.source}" for cell in notebook.cells))
+    cells = [f"{cell.cell_type}\n{cell.source}" for cell in notebook.cells]
+    return digest(*(PHRASE.sub("", cell) for cell in cells[:1]), *cells[1:])
 
 
 def code_fingerprints(names: Iterable[str] | None = None) -> dict[str, str]:
