@@ -76,6 +76,8 @@ def test_a_dying_process_stops_only_its_run(store):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_their_parent(tmp_path, how):
     code = (
+        # A shell starts background jobs with SIGINT ignored, and children inherit that.
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from toy_experiment import spec\nfrom eqflow.study.engine import run_all\n"
         "from eqflow.study.runs import RunStore\n"
         f"store = RunStore({str(tmp_path)!r})\n"
