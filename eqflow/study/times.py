@@ -19,23 +19,30 @@ def minutes(record: dict) -> float:
 
 
 def write_times(notebooks: Path, results: Path) -> list[str]:
-    """Put the minutes of the published quick run into each title cell; returns what was written.
+    """Put the minutes of the published quick run into each title cell, of source and executed copy.
+
+    Returns:
+        A line for each notebook.
 
     Raises:
         ValueError: for a title cell that does not say "about N minutes".
     """
-    written = []
+    written, published = [], results / "quick"
     for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
-        record = results / "quick" / "provenance" / f"{path.stem}.json"
-        if not record.exists() or read_json(record)["status"] != "ok":
-            continue
-        found = minutes(read_json(record))
-        phrase = f"about {found:.1f} minutes" if found < 2 else f"about {found:.0f} minutes"
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        title = "".join(notebook["cells"][0]["source"])
-        if not PHRASE.search(title):
-            raise ValueError(f'expected "about N minutes" in the title cell of {path.name}')
-        notebook["cells"][0]["source"] = PHRASE.sub(phrase, title, count=1).splitlines(keepends=True)
-        atomic_write(path, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-        written.append(f"{path.stem}: {phrase}")
+        record = published / "provenance" / f"{path.stem}.json"
+        if record.exists() and read_json(record)["status"] == "ok":
+            found = minutes(read_json(record))
+            phrase = f"about {found:.1f} minutes" if found < 2 else f"about {found:.0f} minutes"
+            for copy in (path, published / "notebooks" / path.name):
+                _say(copy, phrase)
+            written.append(f"{path.stem}: {phrase}")
     return written
+
+
+def _say(path: Path, phrase: str) -> None:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    title = "".join(notebook["cells"][0]["source"])
+    if not PHRASE.search(title):
+        raise ValueError(f'expected "about N minutes" in the title cell of {path.name}')
+    notebook["cells"][0]["source"] = PHRASE.sub(phrase, title, count=1).splitlines(keepends=True)
+    atomic_write(path, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")

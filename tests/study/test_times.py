@@ -14,7 +14,10 @@ def notebook(folder, text):
     cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell("pass")]
     path = folder / "notebooks" / "12_digits.ipynb"
     path.parent.mkdir()
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    executed = folder / "results/quick/notebooks" / path.name
+    executed.parent.mkdir(parents=True)
+    for copy in (path, executed):
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), copy)
     record = {"status": "ok", "wall_seconds": 30.0, "cores": 2, "train_seconds": {"a": 300, "b": 240}}
     write_json(folder / "results/quick/provenance/12_digits.json", record)
     return path
@@ -32,6 +35,8 @@ def test_the_title_says_what_was_measured_and_results_stay_valid(tmp_path):
     found = nbformat.read(path, as_version=4)
     assert found.cells[0].source == "# Title\n\nTime: about 5 minutes; about 3 minutes of reading"
     assert notebook_fingerprint(path) == before
+    executed = tmp_path / "results/quick/notebooks" / path.name
+    assert "about 5 minutes; about 3" in executed.read_text()
     found.cells[1].source = "about 5 minutes"
     nbformat.write(found, path)
     assert notebook_fingerprint(path) != before
