@@ -166,7 +166,7 @@ def _reproduce(request: Request, chosen: Mapping[str, Path], parameters: Mapping
             print(f"failed: {error.strip().splitlines()[-1]}", flush=True)
     _publish_runs(request, store, chosen)
     board = write_scoreboard(request.folder, request.level.name)
-    write_readme(request.results)
+    write_readme(request.results, request.level.name)
     verdicts = ", ".join(f"{n} {v}" for v, n in board["verdict"].value_counts(sort=False).items())
     print(f"\nClaims: {verdicts}.  Time: {clock(time.perf_counter() - begun)}.")
     for name, error in failures.items():

@@ -16,6 +16,7 @@ from .outputs import markdown_table, read_json, write_csv
 from .profiles import PROFILES, get_profile
 from .runs import RunStore
 
+PUBLISHED = [name for name in PROFILES if name != "smoke"]  # smoke only shows that the code runs
 COLUMNS = ["id", "paper", "where", "says", "published", "ours", "sd", "seeds", "data", "profile", "verdict"]
 COLUMNS += ["notebook", "reason", "budget", "figures"]
 
@@ -125,35 +126,35 @@ result like any other.
 """
 
 
-def write_readme(results: Path) -> None:
-    """Write ``results/README.md``: how to read, notebooks with status and minutes, the judged claims."""
-    parts = [_HOW]
-    for profile in PROFILES:
-        folder = results / profile
-        if not (folder / "provenance").is_dir():
-            continue
-        rows = []
-        for record in _provenance(folder).values():
-            name, error = record["notebook"], record.get("error", "")
-            status = "ok" if record["status"] == "ok" else f"failed: {error}"
-            train = sum(record.get("train_seconds", {}).values()) / 60
-            link = f"[{name}]({profile}/notebooks/{name}.ipynb)"
-            minutes = record.get("wall_seconds", record.get("seconds", 0)) / 60
-            rows.append(
-                {"notebook": link, "status": status, "min": f"{minutes:.1f}", "training min": f"{train:.1f}"}
-            )
-        board = scoreboard(folder, profile)
-        counts = "; ".join(
-            f"{n} {verdict}" for verdict, n in board["verdict"].value_counts(sort=False).items()
-        )
-        top = board[board["verdict"] != "not run"][
-            ["id", "says", "published", "ours", "sd", "verdict", "data"]
-        ]
-        parts.append(
-            f"\n## {profile}\n\n{markdown_table(pd.DataFrame(rows))}\n"
-            f"Claims: {counts} ([scoreboard]({profile}/scoreboard.md)).\n\n{markdown_table(top)}"
-        )
-    atomic_write(results / "README.md", "".join(parts))
+def write_readme(results: Path, profile: str) -> None:
+    """Write ``README.md``: how to read, notebooks with status and minutes, the judged claims.
+
+    It stands in ``results`` for the published profiles, and in ``results/smoke`` for a test run.
+    """
+    names, home = (PUBLISHED, results) if profile in PUBLISHED else ([profile], results / profile)
+    folders = {name: results / name for name in names if (results / name / "provenance").is_dir()}
+    parts = [_section(name, folder, folder.relative_to(home)) for name, folder in folders.items()]
+    atomic_write(home / "README.md", "".join([_HOW, *parts]))
+
+
+def _section(profile: str, folder: Path, link: Path) -> str:
+    """One profile in the README, its files linked below ``link``."""
+    rows = []
+    for record in _provenance(folder).values():
+        name, error = record["notebook"], record.get("error", "")
+        minutes = record.get("wall_seconds", record.get("seconds", 0)) / 60
+        row = {"notebook": f"[{name}]({(link / 'notebooks' / name).as_posix()}.ipynb)"}
+        row |= {"status": "ok" if record["status"] == "ok" else f"failed: {error}", "min": f"{minutes:.1f}"}
+        train = sum(record.get("train_seconds", {}).values()) / 60
+        rows.append(row | {"training min": f"{train:.1f}"})
+    board = scoreboard(folder, profile)
+    counts = "; ".join(f"{n} {verdict}" for verdict, n in board["verdict"].value_counts(sort=False).items())
+    judged = board[board["verdict"] != "not run"]
+    top = judged[["id", "says", "published", "ours", "sd", "verdict", "data"]]
+    return (
+        f"\n## {profile}\n\n{markdown_table(pd.DataFrame(rows))}\n"
+        f"Claims: {counts} ([scoreboard]({(link / 'scoreboard.md').as_posix()})).\n\n{markdown_table(top)}"
+    )
 
 
 def check_results(results: Path, notebooks: Path, profile: str | None = None) -> list[str]:
@@ -163,7 +164,7 @@ def check_results(results: Path, notebooks: Path, profile: str | None = None) ->
     the scoreboard.
     """
     stale = []
-    for name in [profile] if profile else PROFILES:
+    for name in [profile] if profile else PUBLISHED:
         folder = results / name
         if (folder / "provenance").is_dir():
             stale += [f"{name}/{line}" for line in _stale(folder, name, notebooks)]

@@ -87,7 +87,8 @@ def test_a_failure_is_shown_and_stops_nothing_else(done):
     board = scoreboard(done.smoke, "smoke").set_index("id")
     assert board.verdict["A2"] == "verified" and board.verdict["A3"] == "differs"
     assert board.verdict["A1"] == "not run" and "the cat ate it" in board.reason["A1"]
-    assert "the cat ate it" in (done.root / "results/README.md").read_text()
+    assert "the cat ate it" in (done.smoke / "README.md").read_text()
+    assert not (done.root / "results/README.md").exists()  # a test run is not a result
     outputs = [o for c in executed(done, "10_breaks").cells for o in c.get("outputs", [])]
     assert any(o.output_type == "error" for o in outputs)
 
@@ -142,11 +143,12 @@ def test_stale_results_are_found(done, tmp_path):
         (results / f"smoke/metrics/{name}.json").unlink(missing_ok=True)
     board = results / "smoke/scoreboard.csv"
     board.write_text(scoreboard(results / "smoke", "smoke").to_csv(index=False, lineterminator="\n"))
-    assert check_results(results, notebooks) == []
+    assert check_results(results, notebooks, "smoke") == []
 
     original = board.read_text()
     board.write_text(original.replace("verified", "reproduced", 1))
-    assert check_results(results, notebooks) == [
+    assert check_results(results, notebooks) == []  # smoke is no result
+    assert check_results(results, notebooks, "smoke") == [
         "smoke/scoreboard.csv: not what the metrics and the rules give"
     ]
     board.write_text(original)
@@ -156,12 +158,12 @@ def test_stale_results_are_found(done, tmp_path):
     made["made_from"]["code"]["study/claims.py"] = "0"
     made["made_from"]["claims"]["A2"] = "0"
     record.write_text(json.dumps(made))
-    stale = "\n".join(check_results(results, notebooks))
+    stale = "\n".join(check_results(results, notebooks, "smoke"))
     assert "changed since: eqflow/study/claims.py" in stale and "rule of A2" in stale
 
     write_notebook(notebooks, "01_works", ["1"])
     write_notebook(notebooks, "02_new", ["1"])
-    stale = "\n".join(check_results(results, notebooks))
+    stale = "\n".join(check_results(results, notebooks, "smoke"))
     assert "01_works: its notebook changed" in stale and "02_new: not published" in stale
 
 
