@@ -21,7 +21,7 @@ from .progress import Board, write_progress
 from .runs import Run, RunStore
 
 # One thread each. And glibc keeps the memory that every step frees, instead of asking the kernel for it anew
-# (a fifth of a step's time); other allocators ignore these names.
+# (about a fifth of a step's time at |V| = 49); other allocators ignore these names.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 WORKER_ENVIRONMENT |= {"MALLOC_TRIM_THRESHOLD_": "2000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
 WORTH_PROCESSES = 20.0  # seconds of work: starting a process takes some five, most of them imports
