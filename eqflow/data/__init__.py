@@ -1,5 +1,7 @@
 """Real data and stand-ins, each labelled as what it is."""
 
+from eqflow.data.rotating import rotating_digits
+from eqflow.data.sets import video_set
 from eqflow.data.sources import (
     DataError,
     ImageSet,
@@ -10,7 +12,7 @@ from eqflow.data.sources import (
     mnist_files,
     read_idx,
 )
-from eqflow.data.video import VideoBatch, translating_digits, video_set
+from eqflow.data.video import VideoBatch, translating_digits
 
 __all__ = [
     "DataError",
@@ -22,6 +24,7 @@ __all__ = [
     "load_images",
     "mnist_files",
     "read_idx",
+    "rotating_digits",
     "translating_digits",
     "video_set",
 ]

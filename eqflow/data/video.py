@@ -1,4 +1,4 @@
-"""Digits that drift over a torus at constant integer velocities, with their velocities."""
+"""Videos and all that made them; the first kind: digits that drift over a torus at integer velocities."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from eqflow.data.sources import ImageSet
-
 
 @dataclass(frozen=True, eq=False)
 class VideoBatch:
-    """Videos and all that made them.
+    """B videos of D digits and all that made them.
+
+    What moves is, for translating and bouncing digits, a point (x, y) in px, +x right, +y down; for rotating
+    ones an angle in degrees, counter-clockwise positive as seen with row 0 on top. n = 2 or 1 accordingly.
 
     Attributes:
         video: (B, T, 1, H, W) in [0, 1], the images' dtype.
-        velocities: int64 (B, D, 2), (vx, vy) in px/frame, +x right, +y down.
+        velocities: (B, D, n) per frame, of frame 0: int64 (translating) or float64.
         labels: int64 (B, D), the digits' classes; None where no labels were given.
         index: int64 (B, D), which images.
-        starts: int64 (B, D, 2), (x, y) of each digit's upper left corner in frame 0.
+        starts: (B, D, n) in frame 0: int64, the upper left corner of the image (translating) or of the box
+            (bouncing); or float64, the angle.
+        positions: Bouncing only: float64 (B, T, D, 2), the boxes' upper left corners, unrounded.
+        frame_velocities: Bouncing only: float64 (B, T, D, 2); in a frame of a collision, after it.
     """
 
     video: Tensor
@@ -28,6 +32,8 @@ class VideoBatch:
     labels: Tensor | None
     index: Tensor
     starts: Tensor
+    positions: Tensor | None = None
+    frame_velocities: Tensor | None = None
 
 
 def translating_digits(
@@ -63,93 +69,78 @@ def translating_digits(
     Raises:
         ValueError: An argument is not as described.
     """
-    height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
-    _check(images, batch_size, frames, (height, width), digits, max_speed, labels)
+    height, width = sides(canvas)
+    check_images(images, batch_size, frames, digits, labels)
+    check_canvas(images, (height, width))
+    limits = max_speed if isinstance(max_speed, (tuple, list)) else (max_speed, max_speed)
+    if len(limits) != 2 or any(not isinstance(m, int) or m < 0 for m in limits):
+        raise ValueError(f"expected max_speed an integer >= 0 or (max_vx, max_vy); got {max_speed}")
     size, device = (batch_size, digits), generator.device
     index = torch.randint(len(images), size, generator=generator, device=device)
     x0 = torch.randint(width, size, generator=generator, device=device)
     y0 = torch.randint(height, size, generator=generator, device=device)
     if velocities is None:
-        limits = (max_speed, max_speed) if isinstance(max_speed, int) else max_speed
         drawn = [torch.randint(-m, m + 1, size, generator=generator, device=device) for m in limits]
         velocity = torch.stack(drawn, dim=-1)
     else:
         velocity = _integer_velocities(velocities, batch_size, digits)
     index, x0, y0, velocity = (a.to(images.device) for a in (index, x0, y0, velocity))
 
-    chosen = images[index]  # (B, D, h, w)
-    if not (chosen.amin() >= 0 and chosen.amax() <= 1):
-        raise ValueError(f"expected images in [0, 1]; got [{chosen.amin():.3g}, {chosen.amax():.3g}]")
-    h, w = images.shape[1:]
-    # Each canvas row written twice, side by side: a row rolled by s is then the window that begins at -s.
-    twice = chosen.new_zeros(batch_size, digits, height, 2 * width)
-    twice[..., :h, :w] = twice[..., :h, width : width + w] = chosen
-    windows = twice.unfold(-1, width, 1)  # (B, D, H, W + 1, W), a view
-
     time = torch.arange(frames, device=images.device)
     x = x0[..., None] + velocity[..., :1] * time  # (B, D, T)
     y = y0[..., None] + velocity[..., 1:] * time
-    row = (torch.arange(height, device=images.device) - y[..., None]) % height  # (B, D, T, H)
+    video = rolled(chosen(images, index), x, y, (height, width))
+    return VideoBatch(video, velocity, labels_of(labels, index), index, torch.stack([x0, y0], dim=-1))
+
+
+def rolled(tiles: Tensor, x: Tensor, y: Tensor, canvas: tuple[int, int]) -> Tensor:
+    """Video (B, T, 1, H, W): tiles (B, D, h, w) rolled to x, y, int64 (B, D, T), summed, clamped to 1."""
+    (height, width), (batch_size, digits, h, w) = canvas, tiles.shape
+    # Each canvas row written twice, side by side: a row rolled by s is then the window that begins at -s.
+    twice = tiles.new_zeros(batch_size, digits, height, 2 * width)
+    twice[..., :h, :w] = twice[..., :h, width : width + w] = tiles
+    windows = twice.unfold(-1, width, 1)  # (B, D, H, W + 1, W), a view
+    row = (torch.arange(height, device=tiles.device) - y[..., None]) % height  # (B, D, T, H)
     column = (-x % width)[..., None]  # (B, D, T, 1)
-    b = torch.arange(batch_size, device=images.device).view(-1, 1, 1, 1)
-    d = torch.arange(digits, device=images.device).view(-1, 1, 1)
-    video = windows[b, d, row, column].sum(dim=1).clamp_(0, 1).unsqueeze(2)  # (B, T, 1, H, W)
-    found = None if labels is None else labels.to(images.device)[index]
-    return VideoBatch(video, velocity, found, index, torch.stack([x0, y0], dim=-1))
+    b = torch.arange(batch_size, device=tiles.device).view(-1, 1, 1, 1)
+    d = torch.arange(digits, device=tiles.device).view(-1, 1, 1)
+    return windows[b, d, row, column].sum(dim=1).clamp_(0, 1).unsqueeze(2)
 
 
-def video_set(
-    images: ImageSet,
-    size: int,
-    frames: int,
-    *,
-    split: str = "test",
-    canvas: int | tuple[int, int] | None = None,
-    digits: int = 1,
-    max_speed: int | tuple[int, int] = 2,
-    velocities: Tensor | Sequence | None = None,
-    seed: int = 0,
-) -> VideoBatch:
-    """A fixed set of videos with labels: the same arguments give the same set, bit for bit.
-
-    `split` is ``"test"`` or ``"train"``; `canvas` is that of the image set unless given; all else is as in
-    `translating_digits`. With another `velocities` and the same `seed` the same digits move from the same
-    starts, so that errors at different velocities can be compared pairwise.
-    """
-    if split not in ("train", "test"):
-        raise ValueError(f"expected split 'train' or 'test'; got {split!r}")
-    pixels, labels = (
-        (images.test, images.test_labels) if split == "test" else (images.train, images.train_labels)
-    )
-    return translating_digits(
-        pixels,
-        size,
-        frames,
-        canvas=images.canvas if canvas is None else canvas,
-        digits=digits,
-        max_speed=max_speed,
-        velocities=velocities,
-        labels=labels,
-        generator=torch.Generator().manual_seed(seed),
-    )
+def sides(canvas: int | tuple[int, int]) -> tuple[int, int]:
+    """(H, W)."""
+    return (canvas, canvas) if isinstance(canvas, int) else tuple(canvas)
 
 
-def _check(images, batch_size, frames, canvas, digits, max_speed, labels) -> None:
+def chosen(images: Tensor, index: Tensor) -> Tensor:
+    """The images (B, D, h, w) of an index (B, D); only these are searched for values outside [0, 1]."""
+    found = images[index]
+    if not (found.amin() >= 0 and found.amax() <= 1):
+        raise ValueError(f"expected images in [0, 1]; got [{found.amin():.3g}, {found.amax():.3g}]")
+    return found
+
+
+def labels_of(labels: Tensor | None, index: Tensor) -> Tensor | None:
+    """The labels (B, D) of an index (B, D)."""
+    return None if labels is None else labels.to(index.device)[index]
+
+
+def check_images(images: Tensor, batch_size: int, frames: int, digits: int, labels: Tensor | None) -> None:
+    """Raises ValueError for what no kind of video can be made of."""
     if images.ndim != 3 or not images.is_floating_point() or not len(images):
         raise ValueError(f"expected floating images (N, h, w); got {images.dtype} {tuple(images.shape)}")
-    if canvas[0] < images.shape[1] or canvas[1] < images.shape[2]:
-        raise ValueError(
-            f"expected a canvas of at least {tuple(images.shape[1:])} pixels; got {tuple(canvas)}"
-        )
     if batch_size < 1 or frames < 1:
         raise ValueError(f"expected at least one video and one frame; got {batch_size} and {frames}")
     if digits not in (1, 2):
         raise ValueError(f"expected digits=1 or 2; got {digits}")
-    limits = max_speed if isinstance(max_speed, (tuple, list)) else (max_speed, max_speed)
-    if len(limits) != 2 or any(not isinstance(m, int) or m < 0 for m in limits):
-        raise ValueError(f"expected max_speed an integer >= 0 or (max_vx, max_vy); got {max_speed}")
     if labels is not None and labels.shape != images.shape[:1]:
         raise ValueError(f"expected labels ({len(images)},); got {tuple(labels.shape)}")
+
+
+def check_canvas(images: Tensor, canvas: tuple[int, int]) -> None:
+    """Raises ValueError where an image does not fit on the canvas."""
+    if canvas[0] < images.shape[1] or canvas[1] < images.shape[2]:
+        raise ValueError(f"expected a canvas of at least {tuple(images.shape[1:])} pixels; got {canvas}")
 
 
 def _integer_velocities(velocities: Tensor | Sequence, batch_size: int, digits: int) -> Tensor:
