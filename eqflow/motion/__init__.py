@@ -1,6 +1,8 @@
 """Sequence models equivariant to motion."""
 
+from .baselines import Conv3dClassifier
 from .cells import TranslationCell
+from .classifier import ActionClassifier
 from .models import FramePredictor
 
-__all__ = ["FramePredictor", "TranslationCell"]
+__all__ = ["ActionClassifier", "Conv3dClassifier", "FramePredictor", "TranslationCell"]

@@ -1,0 +1,102 @@
+"""What the motion-equivariant classifier is compared with: learned shifts (G-RNN+) and a 3-D CNN."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def draw_weights(model: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Draw all weights as PyTorch's own layers do, in the order of `modules()`; normalization starts anew.
+
+    Weights and biases of convolutions and linear layers are uniform on +-1/sqrt(fan in).
+    """
+    for part in model.modules():
+        if isinstance(part, (nn.Conv2d, nn.Conv3d, nn.Linear)):
+            bound = 1 / math.sqrt(part.weight[0].numel())
+            for weight in part.parameters(recurse=False):
+                nn.init.uniform_(weight, -bound, bound, generator=generator)
+        elif isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.reset_parameters()
+
+
+class LearnedShifts(nn.Module):
+    """One learned kernel per slice, the same for all its channels, where a motion would move the slice.
+
+    A circular convolution without bias. The kernels can become the shifts that they stand in for, up to
+    (size - 1) / 2 px, but nothing ties them to each other: no equivariance to motion, by construction.
+
+    Drawn uniform on +-1/size, as a depthwise `nn.Conv2d` is **[i]**: a shift has to be learned from noise.
+
+    Args:
+        count: |V|.
+        size: Odd side of the kernels; `weight` is (V, size, size), 625 numbers for 25 kernels of 5x5.
+    """
+
+    def __init__(self, count: int, size: int = 5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, size, size))
+        self.reset_parameters()
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the kernels anew."""
+        bound = 1 / self.weight.shape[-1]
+        nn.init.uniform_(self.weight, -bound, bound, generator=generator)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """State (B, V, H, W, K), or (B, 1, H, W, K) while it is the same for every nu -> (B, V, H, W, K)."""
+        v, size, _ = self.weight.shape
+        b, _, height, width, k = h.shape
+        x = h.expand(-1, v, -1, -1, -1).permute(0, 1, 4, 2, 3).reshape(b, v * k, height, width)
+        x = F.pad(x, (size // 2,) * 4, mode="circular")
+        weight = self.weight.repeat_interleave(k, 0).unsqueeze(1)
+        moved = F.conv2d(x, weight, groups=v * k)
+        return moved.view(b, v, k, height, width).permute(0, 1, 3, 4, 2).contiguous()
+
+
+class Conv3dClassifier(nn.Module):
+    """A 3-D CNN over time and space: five 3x3x3 convolutions, zero-padded, each with batch norm and ReLU.
+
+    Published: five layers, channels 16 -> 32 -> 64, batch norm, 208,598 parameters for six classes. Kernels
+    of 3x3x3 without biases, 1 -> 16 -> 32 -> 32 -> 64 -> 64, and a linear layer with bias give that count.
+    Inferred **[i]**: this order; max pooling by 2 in time and space wherever the width changes; global
+    average pooling before the linear layer.
+
+    Args:
+        classes: How many.
+        channels: The three widths.
+        in_channels: C.
+    """
+
+    def __init__(
+        self, classes: int = 6, *, channels: tuple[int, int, int] = (16, 32, 64), in_channels: int = 1
+    ):
+        super().__init__()
+        if len(channels) != 3 or min(channels) < 1:
+            raise ValueError(f"expected three positive channels; got {channels}")
+        first, second, third = channels
+        widths = [in_channels, first, second, second, third, third]
+        self.in_channels = in_channels
+        self.convs = nn.ModuleList(nn.Conv3d(c, k, 3, padding=1, bias=False) for c, k in pairwise(widths))
+        self.norms = nn.ModuleList(nn.BatchNorm3d(k) for k in widths[1:])
+        self.readout = nn.Linear(third, classes)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw every weight anew."""
+        draw_weights(self, generator)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, T, C, H, W), T, H, W >= 4 -> logits (B, classes)."""
+        c, shape = self.in_channels, tuple(video.shape)
+        if len(shape) != 5 or shape[2] != c or min(shape[1], *shape[3:]) < 4:
+            raise ValueError(f"expected a video (B, T, {c}, H, W) with T, H, W >= 4; got {shape}")
+        x = video.transpose(1, 2)
+        for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            if layer in (1, 3):
+                x = F.max_pool3d(x, 2)
+            x = norm(conv(x)).relu()
+        return self.readout(x.mean((2, 3, 4)))
