@@ -1,0 +1,123 @@
+"""Videos of people's actions, split by person, and a camera that moves over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from eqflow.data.kth import ACTIONS
+from eqflow.data.walkers import WALKERS_CHECKSUM, walkers
+
+# The last subject of train, val and test (Keller 2025): 1-16, 17-20, 21-25.
+_LAST = (16, 20, 25)
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """Clips of one split.
+
+    Attributes:
+        video: float32 (N, T, 1, H, W) in [0, 1].
+        labels: int64 (N,), indices into the set's classes.
+        subjects: int64 (N,), who acts: 1 ... 25.
+    """
+
+    video: Tensor
+    labels: Tensor
+    subjects: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ActionSet:
+    """Clips of six actions; no subject is in two splits.
+
+    Attributes:
+        train, val, test: Clips of the subjects 1-16, 17-20 and 21-25 (Keller 2025).
+        classes: The actions' names.
+        name: Short name, ``"walkers"`` or ``"kth"``.
+        label: What captions call it; a stand-in says that it is one.
+        checksum: sha256 that stands for the contents.
+        stand_in: True where the set stands in for the paper's.
+    """
+
+    train: Clips
+    val: Clips
+    test: Clips
+    classes: tuple[str, ...]
+    name: str
+    label: str
+    checksum: str
+    stand_in: bool
+
+
+def action_set_info(source: str) -> tuple[str, str, str, bool]:
+    """(name, label, checksum, stand_in) of a source, without reading, drawing or downloading anything."""
+    if source == "embedded":
+        return "walkers", "drawn walkers (procedural stand-in for KTH)", WALKERS_CHECKSUM, True
+    raise ValueError(f"expected source 'embedded' or 'real'; got {source!r}")
+
+
+def load_actions(source: str = "embedded", *, size: int = 32, frames: int = 16, step: int = 2) -> ActionSet:
+    """Loads the six actions of KTH, or drawn figures that act them.
+
+    Args:
+        source: ``"embedded"``: 600 procedurally drawn clips, see `eqflow.data.walkers`.
+        size: Side of the square frames in pixels.
+        frames: Frames per clip, T.
+        step: Frames of 1/25 s from one frame of a clip to the next.
+    """
+    name, label, checksum, stand_in = action_set_info(source)
+    video, labels, subjects = walkers(size, frames, step)
+    first, splits = 1, []
+    for last in _LAST:
+        here = (subjects >= first) & (subjects <= last)
+        splits.append(Clips(video[here], labels[here], subjects[here]))
+        first = last + 1
+    return ActionSet(*splits, ACTIONS, name, label, checksum, stand_in)
+
+
+def draw_velocities(count: int, max_speed: int, generator: torch.Generator) -> Tensor:
+    """Integer velocities (vx, vy) in px/frame, uniform on [-max_speed, max_speed]^2: int64 (count, 2)."""
+    if count < 0 or max_speed < 0:
+        raise ValueError(f"expected count >= 0 and max_speed >= 0; got {count} and {max_speed}")
+    return torch.randint(-max_speed, max_speed + 1, (count, 2), generator=generator, device=generator.device)
+
+
+def camera_motion(video: Tensor, velocities: Tensor, *, switch_to: Tensor | None = None) -> Tensor:
+    """Simulates a moving camera: the whole picture drifts over a torus (Keller 2025, KTH experiments).
+
+    Frame t becomes ``roll(frame, (vx t, vy t))``. With `switch_to` the velocity is v until the middle frame,
+    m = T // 2, and v' from then on: the position v min(t, m) + v' max(t - m, 0) does not jump.
+
+    Args:
+        video: (B, T, C, H, W).
+        velocities: Integers (B, 2), (vx, vy) in px/frame, +x right, +y down.
+        switch_to: Integers (B, 2), the velocity from frame T // 2 on.
+
+    Returns:
+        (B, T, C, H, W), the same values in other places; a new tensor.
+
+    Raises:
+        ValueError: A shape or a dtype is not as described.
+    """
+    if video.ndim != 5:
+        raise ValueError(f"expected video (B, T, C, H, W); got {tuple(video.shape)}")
+    batch, frames, _, height, width = video.shape
+    for given in [velocities] if switch_to is None else [velocities, switch_to]:
+        if given.shape != (batch, 2) or given.is_floating_point():
+            raise ValueError(
+                f"expected integer velocities ({batch}, 2); got {given.dtype} {tuple(given.shape)}"
+            )
+    time = torch.arange(frames, device=video.device)
+    before = time if switch_to is None else time.clamp(max=frames // 2)
+    shift = before[:, None] * velocities.to(video.device)[:, None]  # (B, T, 2)
+    if switch_to is not None:
+        shift = shift + (time - before)[:, None] * switch_to.to(video.device)[:, None]
+    column = (torch.arange(width, device=video.device) - shift[..., :1]) % width  # (B, T, W)
+    row = (torch.arange(height, device=video.device) - shift[..., 1:]) % height  # (B, T, H)
+    b = torch.arange(batch, device=video.device).view(-1, 1, 1, 1)
+    # Indexed axes first, (B, T, H, W, C), then the channels back to their place.
+    moved = video.movedim(2, -1)[b, time.view(-1, 1, 1), row[..., None], column[:, :, None]]
+    return moved.movedim(-1, 2).contiguous()
