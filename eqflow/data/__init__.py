@@ -6,8 +6,11 @@ from eqflow.data.actions import (
     action_set_info,
     camera_motion,
     draw_velocities,
+    horizontal_flip,
     load_actions,
 )
+from eqflow.data.bouncing import bouncing_digits
+from eqflow.data.kth import kth_sample
 from eqflow.data.rotating import rotating_digits
 from eqflow.data.sets import video_set
 from eqflow.data.sources import (
@@ -29,11 +32,14 @@ __all__ = [
     "ImageSet",
     "VideoBatch",
     "action_set_info",
+    "bouncing_digits",
     "cache_dir",
     "camera_motion",
     "data_dir",
     "draw_velocities",
+    "horizontal_flip",
     "image_set_info",
+    "kth_sample",
     "load_actions",
     "load_images",
     "mnist_files",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from eqflow.data.bouncing import bouncing_digits
 from eqflow.data.rotating import rotating_digits
 from eqflow.data.sources import ImageSet
 from eqflow.data.video import VideoBatch, translating_digits
 
-KINDS = {"translating": translating_digits, "rotating": rotating_digits}
+KINDS = {"translating": translating_digits, "rotating": rotating_digits, "bouncing": bouncing_digits}
 
 
 def video_set(

@@ -18,12 +18,12 @@ class VideoBatch:
 
     Attributes:
         video: (B, T, 1, H, W) in [0, 1], the images' dtype.
-        velocities: (B, D, n) per frame, of frame 0: int64 (translating) or float64.
+        velocities: (B, D, n) per frame, before any collision: int64 (translating) or float64.
         labels: int64 (B, D), the digits' classes; None where no labels were given.
         index: int64 (B, D), which images.
         starts: (B, D, n) in frame 0: int64, the upper left corner of the image (translating) or of the box
             (bouncing); or float64, the angle.
-        positions: Bouncing only: float64 (B, T, D, 2), the boxes' upper left corners, unrounded.
+        positions: Bouncing only: float64 (B, T, D, 2), the boxes' upper left corners, not rounded.
         frame_velocities: Bouncing only: float64 (B, T, D, 2); in a frame of a collision, after it.
     """
 
