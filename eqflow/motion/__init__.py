@@ -4,5 +4,6 @@ from .baselines import Conv3dClassifier
 from .cells import TranslationCell
 from .classifier import ActionClassifier
 from .models import FramePredictor
+from .rotation import RotationCell
 
-__all__ = ["ActionClassifier", "Conv3dClassifier", "FramePredictor", "TranslationCell"]
+__all__ = ["ActionClassifier", "Conv3dClassifier", "FramePredictor", "RotationCell", "TranslationCell"]

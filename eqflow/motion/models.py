@@ -5,18 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from eqflow.symmetry.steerable import SteerableConv2d
+
+from . import interpolation, kernels
 from .cells import CircularConv, TranslationCell
+from .rotation import RotationCell
 
 
 class FramePredictor(nn.Module):
     """Reads T frames and predicts the next ones, each from its own previous prediction.
 
-    The readout pools the hidden state over V, then applies `decoder_layers` circular 3x3 convolutions with
-    ReLU and a linear one to the image channels. As published, the last input frame is fed twice (by the last
-    step that reads and the first that predicts), and a predicted frame is detached before it is fed back.
-    With 128 channels and one image channel that is 739,584 parameters, whatever V is (no mixing over V).
+    The readout pools the hidden state over V, then applies `decoder_layers` 3x3 convolutions with ReLU and a
+    linear one to the image channels, padded as the cell pads. As published, the last input frame is fed twice
+    (by the last step that reads and the first that predicts), and a predicted frame is detached before it is
+    fed back. Around a `TranslationCell` with 128 channels and one image channel that is 739,584 parameters,
+    whatever V is (no mixing over V).
 
-    Theorem 4.1 therefore holds for the T states that read the moving input (see `TranslationCell`): the frame
+    Theorem 4.1 therefore holds for the T states that read the moving input (see the cells): the frame
     fed twice stands still for one step, so that later states and the predictions follow the motion only as
     far as the net has learned to.
 
@@ -24,29 +29,50 @@ class FramePredictor(nn.Module):
         cell: The recurrence.
         decoder_layers: Convolutions with ReLU before the last, linear one.
         pool: "max" over V (each pixel takes its best slice), or "mean".
+        decoder: "equivariant" or "plain". For a `RotationCell` steerable convolutions, or (published)
+            ordinary ones, with which the whole is not equivariant; for a `TranslationCell` both are the same.
     """
 
-    def __init__(self, cell: TranslationCell, *, decoder_layers: int = 4, pool: str = "max"):
+    def __init__(
+        self,
+        cell: TranslationCell | RotationCell,
+        *,
+        decoder_layers: int = 4,
+        pool: str = "max",
+        decoder: str = "equivariant",
+    ):
         super().__init__()
         if pool not in ("max", "mean"):
             raise ValueError(f'expected pool "max" or "mean"; got {pool!r}')
         if decoder_layers < 0:
             raise ValueError(f"expected decoder_layers >= 0; got {decoder_layers}")
+        if decoder not in ("equivariant", "plain"):
+            raise ValueError(f'expected decoder "equivariant" or "plain"; got {decoder!r}')
         self.cell, self.pool = cell, pool
-        widths = [cell.hidden_channels] * (decoder_layers + 1)
-        layers = zip(widths, [*widths[1:], cell.in_channels], strict=True)
-        self.decoder = nn.ModuleList(CircularConv(c, k, 3) for c, k in layers)
+        if isinstance(cell, RotationCell):
+            self.decoder = cell.decoder(decoder, decoder_layers)
+            self._convolve = interpolation.zero_padded_conv
+        else:
+            widths = [cell.hidden_channels] * (decoder_layers + 1)
+            layers = zip(widths, [*widths[1:], cell.in_channels], strict=True)
+            self.decoder = nn.ModuleList(CircularConv(c, k, 3) for c, k in layers)
+            self._convolve = kernels.circular_conv
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight anew, in the order of `parameters()`."""
         for part in (self.cell, *self.decoder):
             part.reset_parameters(generator)
 
-    def decode(self, pooled: Tensor) -> Tensor:
-        """(B, H, W, K) -> frame (B, C, H, W)."""
-        for conv in self.decoder[:-1]:
-            pooled = conv(pooled, "relu")
-        return self.decoder[-1](pooled).permute(0, 3, 1, 2)
+    def filters(self) -> list[Tensor]:
+        """The decoder's ordinary filters (K, C, 3, 3), layer by layer."""
+        return [f.expand()[0] if isinstance(f, SteerableConv2d) else f.weight for f in self.decoder]
+
+    def decode(self, pooled: Tensor, filters: list[Tensor] | None = None) -> Tensor:
+        """(B, H, W, K) -> frame (B, C, H, W); `filters` are those of `filters()`, for many calls."""
+        *between, last = self.filters() if filters is None else filters
+        for weight in between:
+            pooled = self._convolve(pooled, weight, "relu")
+        return self._convolve(pooled, last).permute(0, 3, 1, 2)
 
     def forward(
         self, frames: Tensor, horizon: int, *, return_hidden: bool = False
@@ -69,7 +95,7 @@ class FramePredictor(nn.Module):
         driven = self.cell.drive(frames.flatten(0, 1)).unflatten(
             0, frames.shape[:2]
         )  # all frames in one call
-        h, states, predictions = None, [], []
+        h, states, predictions, filters = None, [], [], self.filters()
         for u in driven.unbind(1):
             h, _ = self.cell.step(u, h, private=not return_hidden)
             if return_hidden:
@@ -79,7 +105,9 @@ class FramePredictor(nn.Module):
             h, pooled = self.cell.step(u, h, pool=self.pool == "max", keep=keep, private=not return_hidden)
             if return_hidden:
                 states.append(h)
-            predictions.append(self.decode(h.mean(1) if pooled is None else pooled))
+            if pooled is None:
+                pooled = self.cell.slices(h).mean(1).permute(0, 2, 3, 1)
+            predictions.append(self.decode(pooled, filters))
             if left:
                 u = self.cell.drive(predictions[-1].detach())
         prediction = torch.stack(predictions, 1)

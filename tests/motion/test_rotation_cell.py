@@ -1,0 +1,202 @@
+"""The rotation cell: against the plain loop, its two forms against each other, and Theorem 4.1."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from functools import partial
+
+import pytest
+import torch
+
+from benchmarks import reference_rotation as reference
+from eqflow.motion import FramePredictor, RotationCell
+from eqflow.symmetry import rotation_set, translation_grid
+
+DOUBLE = torch.float64
+CASES = {
+    "G-RNN": {"omegas": [0]},
+    "V1": {"omegas": [-30, 0, 30]},
+    "no order, tanh": {"omegas": [90, -60, 0, 150], "nonlinearity": "tanh"},
+    "C4 5x5": {"omegas": [0, 90, 180], "orientations": 4, "kernel_size": 5},
+}
+
+
+def make(omegas, orientations=12, fields=2, channels=1, decoder="equivariant", dtype=DOUBLE, **options):
+    cell = RotationCell(channels, fields, motions=rotation_set(omegas), orientations=orientations, **options)
+    model = FramePredictor(cell, decoder_layers=1, decoder=decoder).to(dtype)
+    model.reset_parameters(torch.Generator().manual_seed(0))
+    return model
+
+
+def noise(frames=3, batch=2, channels=1, size=(7, 6), seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, frames, channels, *size, generator=generator, dtype=DOUBLE)
+
+
+def plain(model, frames, horizon, turn=None):
+    cell = model.cell
+    return reference.predict(
+        reference.expand(model),
+        [motion.omega for motion in cell.motions],
+        cell.orientations,
+        frames,
+        horizon,
+        rotate=cell.rotate,
+        turn=turn or partial(reference.dense, kernel=cell.interpolation),
+        nonlinearity=getattr(torch, cell.nonlinearity),
+    )
+
+
+def relative(a, b):
+    return max(((x - y).abs().max() / y.abs().max()).item() for x, y in zip(a, b, strict=True))
+
+
+def gradients(model, frames, *outputs):
+    generator = torch.Generator().manual_seed(2)
+    weights = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in outputs]
+    return torch.autograd.grad(outputs, [frames, *model.parameters()], weights)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "spline"])
+@pytest.mark.parametrize("rotate", ["state", "input"])
+@pytest.mark.parametrize("case", CASES)
+def test_equals_the_reference(case, rotate, interpolation):
+    """1e-10 for prediction, states in the common frame, and the gradient of the input and of every weight."""
+    model = make(**CASES[case], rotate=rotate, interpolation=interpolation)
+    video = noise().requires_grad_()
+    mine, theirs = model(video, 2, return_hidden=True), plain(model, video, 2)
+    assert mine[1].shape == (2, 5, len(model.cell.motions), model.cell.hidden_channels, 7, 6)
+    assert relative(mine, theirs) < 1e-10
+    assert relative(gradients(model, video, *mine), gradients(model, video, *theirs)) < 1e-10
+    lean, theirs = model(video, 2), plain(model, video, 2)[0]
+    assert torch.equal(lean, mine[0])
+    assert relative(gradients(model, video, lean), gradients(model, video, theirs)) < 1e-10
+
+
+@pytest.mark.parametrize("rotate", ["state", "input"])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_equals_the_published_loop(rotate, frames):
+    """Bilinear with `grid_sample`; several channels, few frames, the ordinary decoder, the mean over V."""
+    options = {"rotate": rotate, "interpolation": "bilinear", "decoder": "plain", "channels": 2}
+    model, video = make([-60, 0, 30], **options), noise(frames, channels=2).requires_grad_()
+    mine, theirs = model(video, 2, return_hidden=True), plain(model, video, 2, reference.bilinear)
+    assert relative(mine, theirs) < 1e-10
+    assert relative(gradients(model, video, *mine), gradients(model, video, *theirs)) < 1e-10
+    other = plain(model, video, 2, lambda x, degrees: reference.bilinear(x, -degrees))  # control
+    assert relative(mine, other) > 1e-3
+    model.pool = "mean"
+    mean, hidden = model(video, 1, return_hidden=True)
+    z = hidden[:, -1].mean(1).permute(0, 2, 3, 1)
+    assert relative([mean[:, 0]], [model.decode(z)]) < 1e-12
+
+
+def common(model, video):
+    """States (T, B, V, K, H, W) in the common frame, and what the decoder makes of each, (T, B, C, H, W)."""
+    with torch.no_grad():
+        states = model(video, 1, return_hidden=True)[1][:, : video.shape[1]].transpose(0, 1)
+        return states, torch.stack([model.decode(h.amax(1).permute(0, 2, 3, 1)) for h in states])
+
+
+def test_both_forms_are_one_where_turns_are_exact():
+    video, options = noise(6, size=(7, 7)), {"omegas": [0, 90, 180, -90], "orientations": 4}
+    models = [make(**options, rotate=rotate) for rotate in ("state", "input")]
+    (states, frames), (others, again) = (common(model, video) for model in models)
+    assert relative([states, frames], [others, again]) < 1e-12
+    models[1].cell._turns = [0, 1, 2, 1]  # control
+    assert relative([common(models[1], video)[0]], [states]) > 0.01
+
+
+def blobs(degrees, size=16, count=6, seed=0):
+    """Random Gaussian blobs (sd 1.6 px) turned by each angle, evaluated at the pixels: (1, T, 1, H, W)."""
+    generator = torch.Generator().manual_seed(seed)
+    radius, phase, height = torch.rand(3, count, 1, 1, generator=generator, dtype=DOUBLE)
+    radius, phase = 0.25 * size * radius.sqrt(), 2 * torch.pi * phase
+    axis = torch.arange(size, dtype=DOUBLE) - (size - 1) / 2
+    video = []
+    for angle in torch.deg2rad(torch.as_tensor(degrees, dtype=DOUBLE)):
+        x, y = radius * torch.cos(phase + angle), -radius * torch.sin(phase + angle)  # rows go down
+        d = (axis[:, None] - y) ** 2 + (axis - x) ** 2
+        video.append((height * torch.exp(-d / (2 * 1.6**2))).sum(0))
+    return torch.stack(video)[None, :, None]
+
+
+def theorem_error(model, omega, steps=8, read=0):
+    """max |f(moved) - moved f(still)| / max |f(still)| over frames: states slice by slice, or the decoded."""
+    n, closed = model.cell.orientations, len(model.cell.motions)
+    moves = [omega * t for t in range(steps)]
+    still, moved = (common(model, blobs(angles))[read] for angles in ([0] * steps, moves))
+    expected = []
+    for angle, z in zip(moves, still, strict=True):
+        if read == 0:
+            z = z.roll(round(omega * closed / 360), 1)  # V is all of C_N, in order: nu - nu' is in it
+            turn = partial(reference.dense, kernel="spline")
+            z = torch.stack([reference.move(s, angle, n, turn) for s in z.unbind(1)], 1)
+        else:
+            z = reference.dense(z, angle, "spline")
+        expected.append(z)
+    return relative([moved], [torch.stack(expected)])
+
+
+EVERY = [30 * i for i in range(12)]  # closed under addition, so that no slice is at an edge
+
+
+def test_theorem_4_1_at_quarter_turns():
+    for rotate in ("state", "input"):
+        model = make([0, 90, 180, 270], rotate=rotate)
+        for omega in (90, 180):
+            assert theorem_error(model, omega) < 1e-12
+            assert theorem_error(model, omega, read=1) < 1e-12
+
+
+def test_theorem_4_1_up_to_interpolation():
+    """Turning the input is more exact; a G-RNN and an ordinary decoder are not equivariant at all."""
+    state, mine = (theorem_error(make(EVERY, rotate=rotate), 30) for rotate in ("state", "input"))
+    assert mine < 0.8 * state
+    assert theorem_error(make(EVERY), 30, read=1) < 0.3
+    assert theorem_error(make(EVERY, decoder="plain"), 30, read=1) > 1
+    assert theorem_error(make([0]), 30, read=1) > 0.6
+
+
+def test_states():
+    cell, video = make([-30, 0, 30]).cell, noise()
+    state = cell(video[:, 0])
+    assert state.h.shape == (1, 2, 7, 6, 24) and state.t == 0
+    assert cell.slices(state).shape == (2, 3, 24, 7, 6)  # one state for every slice
+    state = cell(video[:, 1], state)
+    assert state.h.shape == (3, 2, 7, 6, 24) and state.t == 1
+    with pytest.raises(ValueError, match=r"expected a state \(3, 1, 7, 6, 24\); got \(3, 2, 7, 6, 24\)"):
+        cell(video[:1, 0], state)
+    with pytest.raises(ValueError, match=r"expected frames \(B, 1, H, W\); got \(2, 3, 7, 6\)"):
+        cell(torch.rand(2, 3, 7, 6))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"motions": translation_grid(0)}, "expected rotations; got Translation"),
+        ({"motions": rotation_set([0, 20])}, r"expected multiples of 360 / 12 = 30 degrees.*omega=20"),
+        ({"kernel_size": 4}, "expected an odd kernel size; got 4"),
+        ({"nonlinearity": "gelu"}, 'expected nonlinearity "relu" or "tanh"; got \'gelu\''),
+        ({"rotate": "both"}, 'expected rotate "input" or "state"; got \'both\''),
+        ({"interpolation": "nearest"}, "expected an interpolation among .*; got 'nearest'"),
+    ],
+)
+def test_unusable_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        RotationCell(1, 2, **{"motions": rotation_set([0, 30]), "orientations": 12, **options})
+
+
+def test_pickling():
+    model = make([0, 30])
+    again, video = pickle.loads(pickle.dumps(model)), noise()
+    assert torch.equal(again(video, 2), model(video, 2))
+
+
+def test_low_precision_runs_in_its_own_dtype():
+    model, video = make([0, 30], dtype=torch.float32), noise().float()
+    exact = copy.deepcopy(model).double()(video.double(), 2)
+    prediction = model(video, 2)
+    prediction.sum().backward()
+    assert prediction.dtype == torch.float32 and relative([prediction.double()], [exact]) < 1e-4
+    assert all(p.grad.abs().max() > 0 for p in model.parameters())
