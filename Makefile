@@ -25,7 +25,7 @@ export EQFLOW_DATA
 endif
 
 OPTIONS := $(foreach o,PROFILE BUDGET DATA DEVICE,$(if $($(o)),--$(shell echo $(o) | tr A-Z a-z) "$($(o))")) \
-           $(if $(NB),--nb "$(NB)") $(if $(filter-out 0,$(FRESH)),--fresh)
+           $(foreach m,$(MODEL),--model "$(m)") $(if $(NB),--nb "$(NB)") $(if $(filter-out 0,$(FRESH)),--fresh)
 
 .PHONY: help
 help: ## this list
@@ -49,7 +49,7 @@ plan: $(STAMP) ## what `make reproduce` would cost here: minutes and memory per 
 	@$(RUN) plan $(OPTIONS)
 
 .PHONY: train
-train: $(STAMP) ## train a notebook's runs without Jupyter: make train NB=12
+train: $(STAMP) ## train a notebook's runs without Jupyter: make train NB=12 (MODEL=grnn: only its runs)
 	@$(RUN) train $(OPTIONS)
 
 .PHONY: why

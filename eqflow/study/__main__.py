@@ -30,6 +30,8 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--nb", action="append", default=[], help="12 or 11,12; again for more (default: all)"
         )
+        if name in ("train", "why"):
+            sub.add_argument("--model", action="append", default=[], help="these models only (default: all)")
         sub.add_argument("--data", default="auto", choices=("auto", "embedded", "real"))
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda")
         sub.add_argument("--budget", type=_fraction, default=1.0, help="fraction of every run's steps")
@@ -76,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fresh=options.fresh,
         engine=options.engine,
         parameters=dict(options.parameter),
+        models=tuple(getattr(options, "model", ())),
     )
     try:
         return _COMMANDS[options.command](runner, request)

@@ -1,8 +1,9 @@
 """Experiments: the runs of each notebook, declared here and trainable without Jupyter.
 
-An experiment is a module with three functions: `build(config) -> nn.Module`,
-`task(config, seed, model, device) -> eqflow.study.training.Task` and `checksum(config) -> str` (of its data).
-It is registered by its module's name, so that a run can be carried to another process as plain values.
+An experiment is a module with four functions: `build(config) -> nn.Module`,
+`task(config, seed, model, device) -> eqflow.study.training.Task`, `checksum(config) -> str` (of its data) and
+`data_label(config) -> str` (what captions call the data). Several experiments may share a module; names are
+plain values, so that a run can be carried to another process.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from .profiles import Profile, get_profile, settings
+from .profiles import SETTINGS, Profile, get_profile, settings
+from .settings import RecognitionSettings
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,23 @@ class RunSpec:
         return self.config["steps"]
 
 
-EXPERIMENTS: dict[str, str] = {"translating_digits": "eqflow.study.prediction"}
+PREDICTION, RECOGNITION = "eqflow.study.prediction", "eqflow.study.recognition"
+EXPERIMENTS: dict[str, str] = {
+    name: RECOGNITION if isinstance(sizes["quick"], RecognitionSettings) else PREDICTION
+    for name, sizes in SETTINGS.items()
+}
 
-# Notebook -> its experiments and the models that it compares (None: all).
-NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {"12": {"translating_digits": None}}
+# Notebook -> its experiments and the models that it compares (None: all). Runs that two notebooks share are
+# trained once.
+NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
+    "12": {"translating_digits": None, "mixing_line": None},
+    "13": {"rotating_digits": None},
+    "14": {"translating_digits": ("grnn", "fernn_v1", "fernn_v2")},
+    "15": {"slow_digits": None, "velocity_line": None},
+    "16": {"two_digits": None, "bouncing_digits": None, "mixing_line": None},
+    "17": {"actions_fixed": None, "actions_redrawn": None, "actions_switch": None, "actions_slow": None},
+    "18": {"wide_grnn": None},
+}
 
 
 def experiment_module(name: str) -> ModuleType:
@@ -96,6 +111,6 @@ def runs_for(
         for model in models or sizes.models:
             config = {"profile": profile.name, "data": data, "budget": float(budget)}
             config |= sizes.config(model, data=data, budget=budget)
-            chosen = profile.seeds[: sizes.models[model].seeds] if seeds is None else seeds
+            chosen = sizes.seeds_of(model, profile.seeds) if seeds is None else seeds
             specs += [RunSpec(experiment, model, int(seed), dict(config)) for seed in chosen]
     return specs

@@ -25,7 +25,7 @@ from IPython.display import Markdown, display
 
 from . import provenance, report
 from .claims import ClaimError, Evidence, Verdict, judge, load_claims
-from .experiments import experiments_of, notebook_number, runs_for
+from .experiments import experiment_module, experiments_of, notebook_number, runs_for
 from .outputs import cache_dir, output_dir, published_dir, write_json
 from .profiles import Profile, get_profile, settings
 
@@ -53,7 +53,7 @@ def start(
         data: "embedded", "real", or "auto" for the profile's.
         device: "cpu", "cuda", or "auto" for CUDA where there is one.
         fresh: train the runs again.
-        dataset: the default label under figures; by default the images of the runs.
+        dataset: the default label under figures; by default the data of the runs.
 
     Raises:
         ValueError: any of these is unknown, with what was expected.
@@ -135,16 +135,15 @@ class Notebook:
             return self._dataset
         if not self.specs:
             raise ValueError('this notebook trains nothing: say dataset="..." (or once, in start)')
-        from eqflow.data import image_set_info
-
-        return image_set_info(self.data)[1]
+        return experiment_module(self.specs[0].experiment).data_label(self.specs[0].config)
 
     def generator(self, offset: int = 0) -> torch.Generator:
         """A fresh random generator on the CPU, seeded with SEED + offset."""
         return torch.Generator().manual_seed(self.seed + offset)
 
-    def runs(self) -> list:
-        """The declared runs, in order: found in the store, else trained here under a progress bar."""
+    def runs(self, experiment: str | None = None) -> list:
+        """The declared runs (of one experiment), in order: found in the store, else trained here under a
+        progress bar."""
         if self._runs is None:
             from .engine import run_all
             from .runs import RunStore
@@ -153,22 +152,30 @@ class Notebook:
             store = RunStore(cache_dir() / "runs", published and published / self.profile.name / "runs")
             self._why = [store.why(spec) for spec in self.specs]
             self._runs = run_all(self.specs, store=store, fresh=self.fresh, device=str(self.device))
-        return self._runs
+        found = [run for run in self._runs if experiment in (None, run.spec.experiment)]
+        if not found and experiment is not None:
+            raise ValueError(f"expected an experiment of {experiments_of(self.name)}; got {experiment!r}")
+        return found
 
-    def run(self, model: str, seed: int | None = None):
-        """The run of a model, at the first seed or at the one named."""
-        for run in self.runs():
+    def run(self, model: str, seed: int | None = None, *, experiment: str | None = None):
+        """The run of a model, at the first seed or at the one named (of one experiment)."""
+        for run in self.runs(experiment):
             if run.spec.model == model and seed in (None, run.spec.seed):
                 return run
-        known = sorted({(r.spec.model, r.spec.seed) for r in self.runs()})
+        known = sorted({(r.spec.model, r.spec.seed) for r in self.runs(experiment)})
         raise ValueError(f"expected one of the declared runs {known}; got {(model, seed)}")
 
-    def values(self, metric: str) -> dict[str, dict[int, float]]:
-        """A metric of all runs, model -> {seed: value}: what ``expect`` takes."""
+    def values(self, metric: str, *, experiment: str | None = None) -> dict[str, dict[int, float]]:
+        """A metric of all runs (of one experiment), model -> {seed: value}: what ``expect`` takes."""
         found: dict[str, dict[int, float]] = {}
-        for run in self.runs():
+        for run in self.runs(experiment):
             found.setdefault(run.spec.model, {})[run.spec.seed] = float(run.metrics[metric])
         return found
+
+    def config(self, experiment: str | None = None) -> dict:
+        """The config of an experiment's first run, by default the first experiment's."""
+        wanted = experiment or experiments_of(self.name)[0]
+        return next(spec.config for spec in self.specs if spec.experiment == wanted)
 
     # --- what is shown and kept --------------------------------------------------------------------------
 

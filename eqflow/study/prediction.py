@@ -1,5 +1,4 @@
-"""Next-frame prediction of translating digits: model, batches, loss and evaluation from a run's config
-alone."""
+"""Next-frame prediction of moving digits: model, batches, loss and evaluation from a run's config alone."""
 
 from __future__ import annotations
 
@@ -8,9 +7,9 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from eqflow.data import image_set_info, load_images, translating_digits
-from eqflow.motion import FramePredictor, TranslationCell
-from eqflow.symmetry import translation_grid
+from eqflow.data import bouncing_digits, image_set_info, load_images, rotating_digits, translating_digits
+from eqflow.motion import FramePredictor, RotationCell, TranslationCell
+from eqflow.symmetry import MotionSet, Translation, rotation_set
 
 from .training import Task
 
@@ -19,12 +18,24 @@ VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002
 HELD_OUT = 0.1  # share of the training images that is kept for validation
 
 
+def motions_of(config: dict) -> MotionSet:
+    """The generator set of a run's model."""
+    if config["orientations"]:
+        return rotation_set(config["motions"])
+    return MotionSet(Translation(*velocity) for velocity in config["motions"])
+
+
 def build(config: dict) -> nn.Module:
-    """The frame predictor; vmax = 0 is the G-RNN."""
-    cell = TranslationCell(
-        1, config["channels"], motions=translation_grid(config["vmax"]), kernel_size=config["kernel_size"]
-    )
-    return FramePredictor(cell, decoder_layers=config["decoder_layers"])
+    """The frame predictor; with the zero motion alone it is the G-RNN."""
+    motions, channels = motions_of(config), config["channels"]
+    if turns := config["orientations"]:
+        options = {"motions": motions, "orientations": turns, "kernel_size": config["kernel_size"]}
+        cell = RotationCell(1, channels // turns, **options)
+    else:
+        options = {name: config[name] for name in ("kernel_size", "velocity_mixing")}
+        cell = TranslationCell(1, channels, motions=motions, **options)
+    options = {name: config[name] for name in ("decoder_layers", "decoder", "pool")}
+    return FramePredictor(cell, **options)
 
 
 @lru_cache
@@ -37,26 +48,41 @@ def checksum(config: dict) -> str:
     return _checksum(config["data"])
 
 
-def draw(images: torch.Tensor, count: int, config: dict, generator: torch.Generator) -> torch.Tensor:
-    """`count` videos (B, T, 1, H, W) of images (N, H, W), T = input_frames + horizon."""
+def data_label(config: dict) -> str:
+    """What captions call the data."""
+    return image_set_info(config["data"])[1]
+
+
+def draw(
+    images: torch.Tensor, count: int, config: dict, generator: torch.Generator, velocities=None
+) -> torch.Tensor:
+    """`count` videos (B, T, 1, H, W) of images (N, H, W), T = input_frames + horizon.
+
+    `velocities`: instead of drawn ones, as the data set takes them.
+    """
+    canvas, speed = config["canvas"], config["max_speed"]
+    about = {"canvas": canvas if isinstance(canvas, int) else tuple(canvas), "digits": config["digits"]}
+    about |= {"velocities": velocities, "generator": generator}
     frames = config["input_frames"] + config["horizon"]
-    return translating_digits(
-        images,
-        count,
-        frames,
-        canvas=config["canvas"],
-        digits=config["digits"],
-        max_speed=config["max_speed"],
-        generator=generator,
-    ).video
+    if config["video"] == "rotating":
+        return rotating_digits(images, count, frames, speeds=config["speeds"], **about).video
+    about["max_speed"] = speed if isinstance(speed, int) else tuple(speed)
+    make = {"translating": translating_digits, "bouncing": bouncing_digits}[config["video"]]
+    return make(images, count, frames, **about).video
 
 
-def held_out_videos(config: dict, split: str) -> torch.Tensor:
+def held_out_videos(config: dict, split: str, *, count: int | None = None, velocities=None) -> torch.Tensor:
     """The fixed "validation" or "test" videos (B, T, 1, H, W) of an experiment, the same for every model and
-    seed."""
+    seed.
+
+    Args:
+        count: at most so many test videos.
+        velocities: instead of the drawn ones, for test videos; digits and starts stay the same.
+    """
     images = load_images(config["data"])
     if split == "test":
-        return draw(images.test, config["test_size"], config, torch.Generator().manual_seed(TEST_SEED))
+        count, generator = count or config["test_size"], torch.Generator().manual_seed(TEST_SEED)
+        return draw(images.test, min(count, config["test_size"]), config, generator, velocities)
     kept = images.train[len(images.train) - round(HELD_OUT * len(images.train)) :]
     return draw(kept, config["val_size"], config, torch.Generator().manual_seed(VALIDATION_SEED))
 

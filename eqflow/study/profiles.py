@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
+
+from .settings import ModelSettings, PredictionSettings, RecognitionSettings, Settings, line, square
 
 
 @dataclass(frozen=True)
@@ -43,101 +44,225 @@ def get_profile(name: str | Profile) -> Profile:
     return PROFILES[name]
 
 
-@dataclass(frozen=True)
-class ModelSettings:
-    """One model of an experiment.
-
-    Attributes:
-        vmax: its generator set is every integer velocity of [-vmax, vmax]^2 px/frame; 0 is the G-RNN.
-        steps_factor: trained for this multiple of the experiment's steps.
-        seeds: at most so many of the profile's seeds (None: all).
-        seconds_per_step: a guess for one training step on one thread of a present CPU (paper: on a GPU); only
-            for plans, until a run has been measured.
-    """
-
-    vmax: int
-    seconds_per_step: float
-    steps_factor: float = 1
-    seeds: int | None = None
+STILL = line(0)
 
 
-@dataclass(frozen=True)
-class PredictionSettings:
-    """Next-frame prediction of moving digits.
-
-    Lengths in frames, speeds in px/frame, sizes in videos. `canvas` (pixels, square) follows the data when
-    None.
-    """
-
-    models: Mapping[str, ModelSettings]
-    canvas: int | None = None
-    digits: int = 1
-    max_speed: int = 2
-    input_frames: int = 10
-    horizon: int = 10
-    channels: int = 16
-    decoder_layers: int = 4
-    kernel_size: int = 3
-    batch_size: int = 8
-    steps: int = 640
-    lr: float = 2e-3
-    clip: float = 1.0
-    val_every: int = 32
-    val_size: int = 64
-    test_size: int = 512
-    memory_mb: float = field(default=700)
-
-    def config(self, model: str, *, data: str, budget: float) -> dict:
-        """Everything that decides a run of `model`, resolved to plain numbers (guesses left out)."""
-        chosen = self.models[model]
-        values = {k: v for k, v in asdict(self).items() if k not in ("models", "memory_mb")}
-        steps = max(1, round(self.steps * chosen.steps_factor * budget))
-        values |= {
-            "canvas": self.canvas or CANVAS[data],
-            "vmax": chosen.vmax,
-            "steps": steps,
-            # Curves have as many points at every budget and length.
-            "val_every": max(1, round(self.val_every * steps / self.steps)),
-        }
-        return values
+def turns(fastest: int, step: int) -> tuple[float, ...]:
+    """Angular velocities -fastest, ..., fastest in steps, deg/frame."""
+    return tuple(float(omega) for omega in range(-fastest, fastest + 1, step))
 
 
-CANVAS = {"embedded": 16, "real": 28}
+# --- quick: 16x16 or a little more, two or three seeds, minutes ---------------------------------------------
 
 # grnn_matched: a G-RNN trained for at least as many seconds as fernn_v2 takes, as a fixed multiple of the
 # steps, so that it stays the same run on every machine; the measured seconds are reported beside it.
-QUICK = PredictionSettings(
+TRANSLATING = PredictionSettings(
     models={
-        "grnn": ModelSettings(0, 0.025),
-        "fernn_v1": ModelSettings(1, 0.055),
-        "fernn_v2": ModelSettings(2, 0.12),
-        "grnn_matched": ModelSettings(0, 0.025, steps_factor=6, seeds=2),
+        "grnn": ModelSettings(STILL, 0.025),
+        "fernn_v1": ModelSettings(square(1), 0.055),
+        "fernn_v2": ModelSettings(square(2), 0.12),
+        "grnn_matched": ModelSettings(STILL, 0.025, steps_factor=6, seeds=2),
     },
 )
-SMOKE = replace(
-    QUICK, input_frames=3, horizon=3, channels=4, batch_size=4, steps=6, val_every=2, val_size=4, test_size=8
-)
-PAPER = replace(
-    QUICK,
+# Angles are multiples of 360 / orientations, so that the twelve orientations of quick turn by 30 degrees.
+ROTATING = PredictionSettings(
+    video="rotating",
+    digits=2,
+    speeds=turns(120, 30),
+    orientations=12,
+    channels=24,
+    seeds=2,
     models={
-        "grnn": ModelSettings(0, 0.06),
-        "fernn_v1": ModelSettings(1, 0.25),
-        "fernn_v2": ModelSettings(2, 0.6),
-        "grnn_matched": ModelSettings(0, 0.06, steps_factor=10, seeds=1),
+        "grnn": ModelSettings((0.0,), 0.05),
+        "fernn_v2": ModelSettings(turns(60, 30), 0.1),
+        "fernn_v4": ModelSettings(turns(120, 30), 0.15),
+        "fernn_v4_published": ModelSettings(turns(120, 30), 0.15, options={"decoder": "plain"}),
     },
-    channels=128,
-    batch_size=128,
-    steps=50 * 468,
-    lr=1e-3,
-    val_every=234,
-    val_size=1024,
-    test_size=10_000,
-    memory_mb=60_000,
 )
-SETTINGS = {"translating_digits": {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}}
+SLOW = replace(
+    TRANSLATING,
+    max_speed=1,
+    seeds=2,
+    steps=400,
+    models={name: TRANSLATING.models[name] for name in ("grnn", "fernn_v1", "fernn_v2")},
+)
+BETWEEN = replace(
+    TRANSLATING,
+    max_speed=(5, 0),
+    seeds=2,
+    steps=480,
+    models={
+        "grnn": ModelSettings(STILL, 0.025),
+        "v_slow": ModelSettings(line(-1, 0, 1), 0.035),
+        "v_ends": ModelSettings(line(-5, 0, 5), 0.035),
+        "v_even": ModelSettings(line(-4, -2, 0, 2, 4), 0.04),
+        "v_odd": ModelSettings(line(-5, -3, -1, 1, 3, 5), 0.045),
+        "v_all": ModelSettings(line(*range(-5, 6)), 0.065),
+    },
+)
+# Velocities along x, as the published mixing has it: one axis of V and a kernel of size 3 along it.
+MIXING = replace(
+    TRANSLATING,
+    max_speed=(2, 0),
+    seeds=2,
+    steps=400,
+    models={
+        "fernn_v2": ModelSettings(line(-2, -1, 0, 1, 2), 0.045),
+        "fernn_v2_mixing": ModelSettings(line(-2, -1, 0, 1, 2), 0.1, options={"velocity_mixing": 3}),
+    },
+)
+TWO_DIGITS = replace(SLOW, max_speed=2, digits=2, steps=480)
+BOUNCING = replace(
+    TWO_DIGITS,
+    video="bouncing",
+    steps=400,
+    canvas={"embedded": (14, 28), "real": (28, 48)},
+    models={
+        "grnn": ModelSettings(STILL, 0.04),
+        "fernn": ModelSettings(line(-2, -1, 0, 1, 2), 0.06),
+        "fernn_mixing": ModelSettings(line(-2, -1, 0, 1, 2), 0.1, options={"velocity_mixing": 3}),
+    },
+)
+WIDE = replace(
+    TWO_DIGITS,
+    channels=8,
+    steps=320,
+    models={
+        "grnn": ModelSettings(STILL, 0.015),
+        "grnn_x8": ModelSettings(STILL, 0.3, options={"channels": 64}),
+        "fernn_v2": ModelSettings(square(2), 0.07),
+    },
+)
+ACTIONS = RecognitionSettings(
+    canvas={"embedded": 16, "real": 32},
+    channels=(8, 12, 16),
+    frames=8,
+    batch_size=16,
+    steps=200,
+    lr=3e-3,
+    val_every=20,
+    seeds=2,
+    models={
+        "cnn3d": ModelSettings(STILL, 0.03, options={"net": "conv3d", "channels": (8, 16, 32)}),
+        "grnn_plus": ModelSettings(square(2), 0.08, options={"net": "learned_shifts"}),
+        "grnn": ModelSettings(STILL, 0.03),
+        "fernn_v1": ModelSettings(square(1), 0.04),
+        "fernn_v2": ModelSettings(square(2), 0.07),
+    },
+)
+QUICK: dict[str, Settings] = {
+    "translating_digits": TRANSLATING,
+    "rotating_digits": ROTATING,
+    "slow_digits": SLOW,
+    "velocity_line": BETWEEN,
+    "mixing_line": MIXING,
+    "two_digits": TWO_DIGITS,
+    "bouncing_digits": BOUNCING,
+    "wide_grnn": WIDE,
+    "actions_fixed": ACTIONS,
+    "actions_redrawn": replace(ACTIONS, camera="redrawn"),
+    "actions_switch": replace(ACTIONS, camera="switch"),
+    "actions_slow": replace(
+        ACTIONS, max_speed=1, models={m: ACTIONS.models[m] for m in ("grnn", "fernn_v1", "fernn_v2")}
+    ),
+}
 
 
-def settings(profile: str | Profile, experiment: str) -> PredictionSettings:
+# --- smoke: quick in seconds --------------------------------------------------------------------------------
+
+
+def smoke(sizes: Settings) -> Settings:
+    """The same experiment, so small that it only shows that the code runs."""
+    models = {n: replace(m, options={**m.options, **_narrow(m)}) for n, m in sizes.models.items()}
+    few = {"batch_size": 4, "steps": 4, "val_every": 2, "seeds": 1, "models": models}
+    if isinstance(sizes, RecognitionSettings):
+        return replace(sizes, **few, channels=(4, 4, 4), frames=4)
+    channels = sizes.orientations or 4
+    return replace(sizes, **few, input_frames=3, horizon=3, channels=channels, val_size=4, test_size=8)
+
+
+def _narrow(model: ModelSettings) -> dict:
+    wide = model.options.get("channels")
+    return {} if wide is None else {"channels": 8 if isinstance(wide, int) else (4, 4, 4)}
+
+
+SMOKE = {name: smoke(sizes) for name, sizes in QUICK.items()}
+
+
+# --- paper: the published sizes -----------------------------------------------------------------------------
+
+DIGIT_EPOCH, ROTATION_EPOCH, KTH_EPOCH = 60_000 // 128, 60_000 // 32, 1_530 // 32  # steps
+
+
+def paper(sizes: Settings, **changes) -> Settings:
+    """An experiment at the published size; guesses of seconds are for a GPU."""
+    published = {"steps": 50 * DIGIT_EPOCH, "batch_size": 128, "lr": 1e-3, "val_every": 234, "seeds": None}
+    published |= {"memory_mb": 60_000, "val_size": 1024, "test_size": 10_000, "channels": 128}
+    models = {n: replace(m, seconds_per_step=4 * m.seconds_per_step) for n, m in sizes.models.items()}
+    return replace(sizes, **{"models": models, **published, **changes})
+
+
+PAPER_TRANSLATING = paper(TRANSLATING)
+PAPER_MODELS = PAPER_TRANSLATING.models
+PAPER_ROTATING = paper(
+    ROTATING,
+    speeds=turns(40, 10),
+    orientations=36,
+    channels=32 * 36,
+    batch_size=32,
+    lr=1e-4,
+    steps=50 * ROTATION_EPOCH,
+    val_every=ROTATION_EPOCH // 2,
+    models={
+        "grnn": ModelSettings((0.0,), 0.5),
+        "fernn_v2": ModelSettings(turns(20, 10), 1.5),
+        "fernn_v4": ModelSettings(turns(40, 10), 2.5),
+        "fernn_v4_published": ModelSettings(turns(40, 10), 2.5, options={"decoder": "plain"}),
+    },
+)
+KTH = replace(
+    ACTIONS,
+    channels=(32, 64, 128),
+    frames=16,
+    batch_size=32,
+    steps=500 * KTH_EPOCH,
+    lr=3e-4,
+    val_every=10 * KTH_EPOCH,
+    seeds=None,
+    memory_mb=20_000,
+    models={
+        "cnn3d": ModelSettings(STILL, 0.05, options={"net": "conv3d", "lr": 1e-3, "channels": (16, 32, 64)}),
+        "grnn_plus": ModelSettings(square(2), 0.3, options={"net": "learned_shifts", "lr": 1e-4}),
+        "grnn": ModelSettings(STILL, 0.05),
+        "fernn_v1": ModelSettings(square(1), 0.15),
+        "fernn_v2": ModelSettings(square(2), 0.3),
+    },
+)
+PAPER: dict[str, Settings] = {
+    "translating_digits": replace(
+        PAPER_TRANSLATING,
+        models=PAPER_MODELS
+        | {"grnn_matched": replace(PAPER_MODELS["grnn_matched"], steps_factor=10, seeds=1)},
+    ),
+    "rotating_digits": PAPER_ROTATING,
+    "slow_digits": paper(SLOW),
+    "velocity_line": paper(BETWEEN),
+    "mixing_line": paper(MIXING),
+    "two_digits": paper(TWO_DIGITS),
+    "bouncing_digits": paper(BOUNCING),
+    "wide_grnn": paper(
+        WIDE,
+        models=WIDE.models | {"grnn_x8": ModelSettings(STILL, 2.0, options={"channels": 1024})},
+    ),
+    "actions_fixed": KTH,
+    "actions_redrawn": replace(KTH, camera="redrawn"),
+    "actions_switch": replace(KTH, camera="switch"),
+    "actions_slow": replace(KTH, max_speed=1),
+}
+SETTINGS = {name: {"smoke": SMOKE[name], "quick": QUICK[name], "paper": PAPER[name]} for name in QUICK}
+
+
+def settings(profile: str | Profile, experiment: str) -> Settings:
     """The sizes of an experiment in a profile.
 
     Raises:

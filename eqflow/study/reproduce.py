@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -31,7 +31,8 @@ from .runs import Run, RunStore
 from .scoreboard import write_readme, write_scoreboard
 
 # Minutes of a notebook without its training, until one has been measured here (quick, 2 cores).
-GUESS_MINUTES = {"00": 0.3, "01": 0.5, "02": 0.7, "10": 0.6, "11": 0.8, "12": 0.6, "90": 0.3}
+GUESS_MINUTES = {"00": 0.3, "01": 0.5, "10": 0.6, "11": 0.8, "12": 0.6, "13": 0.8, "14": 0.6, "15": 1.0}
+GUESS_MINUTES |= {"16": 0.8, "17": 0.7, "18": 1.0, "90": 0.3}
 READ_OTHERS = ("00", "90")  # these show the scoreboard, so they come after the others
 KINDS = ("figures", "tables")
 
@@ -45,6 +46,7 @@ class Request:
         profile, data, device, budget: as in the notebooks and in :func:`~eqflow.study.experiments.runs_for`.
         fresh: train again, execute again.
         parameters: further parameters of the notebooks' parameters cell, such as SEED.
+        models: of the runs only these; empty for all.
         source, results: folders of the notebooks and of what is published; the project's by default.
     """
 
@@ -56,6 +58,7 @@ class Request:
     fresh: bool = False
     engine: str = "auto"
     parameters: Mapping[str, object] = field(default_factory=dict)
+    models: Sequence[str] = ()
     source: Path = field(default_factory=lambda: project_root() / "notebooks")
     results: Path = field(default_factory=published_dir)
 
@@ -75,7 +78,8 @@ class Request:
         return f"eqflow: {self.level.name} profile, as {why} (PROFILE=smoke|quick|paper overrides)."
 
     def specs(self, number: str) -> list:
-        return runs_for(number, self.level, data=self.data, budget=self.budget)
+        specs = runs_for(number, self.level, data=self.data, budget=self.budget)
+        return [spec for spec in specs if not self.models or spec.model in self.models]
 
     def all_parameters(self) -> dict[str, object]:
         own = {"PROFILE": self.level.name, "DATA": self.data, "DEVICE": self.device, "FRESH": False}
@@ -88,7 +92,11 @@ def find_runs(request: Request) -> dict[str, list]:
     if unknown := [w for w in wanted if w not in NOTEBOOKS]:
         listed = ", ".join(NOTEBOOKS)
         raise ReproduceError(f"no runs are declared for {', '.join(unknown)}; they are for: {listed}")
-    return {number: request.specs(number) for number in wanted or NOTEBOOKS}
+    found = {number: request.specs(number) for number in wanted or NOTEBOOKS}
+    if request.models and not any(found.values()):
+        known = sorted({s.model for n in found for s in replace(request, models=()).specs(n)})
+        raise ReproduceError(f"no runs of {', '.join(request.models)}; the models are: {', '.join(known)}")
+    return found
 
 
 def find_notebooks(request: Request) -> dict[str, Path]:
@@ -115,8 +123,11 @@ def plan(request: Request) -> str:
     import pandas as pd
 
     store, rows, total, device = work_store(), [], 0.0, choose_device(request.device)
+    planned = set()  # runs that two notebooks share are trained once
     for number, path in find_notebooks(request).items():
-        cost = estimate(request.specs(number), store, device=device)
+        specs = [spec for spec in request.specs(number) if store.key(spec) not in planned]
+        planned |= {store.key(spec) for spec in specs}
+        cost = estimate(specs, store, device=device)
         record = request.folder / "provenance" / f"{path.stem}.json"
         found = read_json(record) if record.exists() else {}
         seconds = found.get("wall_seconds", 60 * GUESS_MINUTES.get(number, 1.0))

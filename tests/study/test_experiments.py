@@ -11,13 +11,14 @@ from eqflow.study.prediction import build, draw, frame_errors, held_out_videos
 def test_the_runs_of_notebook_12():
     specs = runs_for("12_translating_digits", "quick")
     assert specs == runs_for("12", "quick")
+    specs = [spec for spec in specs if spec.experiment == "translating_digits"]
     seeds = {
         model: [s.seed for s in specs if s.model == model] for model in dict.fromkeys(s.model for s in specs)
     }
     assert seeds == {"grnn": [0, 1, 2], "fernn_v1": [0, 1, 2], "fernn_v2": [0, 1, 2], "grnn_matched": [0, 1]}
-    assert experiments_of("12") == ("translating_digits",)
+    assert experiments_of("12") == ("translating_digits", "mixing_line")
     assert runs_for("01_bump", "quick") == [] and experiments_of("01_bump") == ()
-    assert [s.seed for s in runs_for("12", "quick", seeds=[7])] == [7] * 4
+    assert [s.seed for s in runs_for("12", "quick", seeds=[7])] == [7] * 6
 
 
 def test_configs_are_complete_plain_values():
@@ -39,7 +40,7 @@ def test_configs_are_complete_plain_values():
 
 
 def test_matched_grnn_differs_in_its_steps_only():
-    by_model = {s.model: s.config for s in runs_for("12", "quick")}
+    by_model = {s.model: s.config for s in runs_for("12", "quick") if s.experiment == "translating_digits"}
     grnn, matched = by_model["grnn"], by_model["grnn_matched"]
     assert {k for k in grnn if grnn[k] != matched[k]} == {"steps", "val_every"}
     assert matched["steps"] > 3 * grnn["steps"] == 3 * by_model["fernn_v2"]["steps"]
@@ -50,6 +51,8 @@ def test_budget_and_data():
     full, part = (runs_for("12", "quick", budget=b)[0].config for b in (1.0, 0.1))
     assert part["steps"] == round(full["steps"] / 10) and part["budget"] == 0.1
     assert runs_for("12", "quick", budget=1e-9)[0].steps == 1
+    sizes = [(c["val_size"], c["test_size"]) for c in (full, part)]
+    assert sizes == [(64, 512), (64, 64)]
     assert full["data"] == "embedded" and full["canvas"] == 16
     real = runs_for("12", "quick", data="real")[0].config
     assert real["data"] == "real" and real["canvas"] == 28

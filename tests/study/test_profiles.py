@@ -26,7 +26,8 @@ def test_unknown_names():
 
 def test_paper_has_the_published_sizes():
     config = settings("paper", "translating_digits").config("fernn_v2", data="real", budget=1.0)
-    published = {"canvas": 28, "channels": 128, "batch_size": 128, "lr": 1e-3, "clip": 1.0, "vmax": 2}
+    published = {"canvas": 28, "channels": 128, "batch_size": 128, "lr": 1e-3, "clip": 1.0}
     published |= {"input_frames": 10, "horizon": 10, "max_speed": 2, "decoder_layers": 4, "steps": 50 * 468}
     assert {name: config[name] for name in published} == published
+    assert len(config["motions"]) == 25 and config["motions"][1] == [-2, -1]  # x outer, y inner
     assert PROFILES["paper"].seeds == (0, 1, 2)

@@ -1,0 +1,78 @@
+"""Seconds and peak memory of a piece of work, and the line along which they grow."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what a GPU was given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    """CPU seconds of one thread (what else runs on the machine does not count), else those of the clock."""
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    synchronize(device)
+    start = clock()
+    run()
+    synchronize(device)
+    return clock() - start
+
+
+def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
+    """The most that PyTorch's allocator holds at once during `run`, above what it holds before.
+
+    From its own counter on a GPU, from its allocation events on a CPU.
+    """
+    if device.type == "cuda":
+        held = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        return torch.cuda.max_memory_allocated(device) - held
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        run()
+    events = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events.sort(key=lambda e: e.start_ns())
+    return max(itertools.accumulate(e.nbytes() for e in events))
+
+
+@dataclass(frozen=True)
+class Line:
+    """The least-squares line through points, and how well it fits them.
+
+    Attributes:
+        intercept, slope: of the line.
+        residuals: y - line, in the order of the points.
+        r2: share of the variance of y that the line explains; 1 where the points lie on it.
+        quadratic_r2: the same of the best parabola. It is never below `r2`; far above it, the points are bent.
+    """
+
+    intercept: float
+    slope: float
+    residuals: np.ndarray
+    r2: float
+    quadratic_r2: float
+
+
+def fit_line(x: Sequence[float], y: Sequence[float]) -> Line:
+    """The line through (x, y).
+
+    Raises:
+        ValueError: on fewer than four points, which a parabola fits whatever they are, or equal y.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if x.shape != y.shape or x.ndim != 1 or len(x) < 4 or np.ptp(y) == 0:
+        raise ValueError(f"expected four points or more, not all of one height; got x {x} and y {y}")
+    left = {degree: y - np.polyval(np.polyfit(x, y, degree), x) for degree in (1, 2)}
+    r2 = {degree: float(1 - rest.var() / y.var()) for degree, rest in left.items()}
+    slope, intercept = np.polyfit(x, y, 1)
+    return Line(float(intercept), float(slope), left[1], r2[1], r2[2])

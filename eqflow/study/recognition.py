@@ -1,0 +1,112 @@
+"""Action recognition under a simulated camera motion: model, batches, loss and evaluation from a run's config
+alone."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from eqflow.data import ActionSet, action_set_info, camera_motion, draw_velocities, load_actions
+from eqflow.motion import ActionClassifier, Conv3dClassifier
+from eqflow.symmetry import MotionSet, Translation
+
+from .training import Task
+
+# Fixed for all runs: every model and seed sees the same camera in validation and test.
+TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 2_000_000, 2_000_001, 2_000_002
+EVALUATION_BATCH = 64
+
+
+def build(config: dict) -> nn.Module:
+    """The classifier; with the zero motion alone it is the G-RNN."""
+    channels = tuple(config["channels"])
+    if config["net"] == "conv3d":
+        return Conv3dClassifier(channels=channels)
+    motions = MotionSet(Translation(*velocity) for velocity in config["motions"])
+    shifts = config["net"] == "learned_shifts"
+    return ActionClassifier(
+        motions=motions, channels=channels, padding=config["padding"], learned_shifts=shifts
+    )
+
+
+@lru_cache
+def _checksum(data: str) -> str:
+    return action_set_info(data)[2]
+
+
+def checksum(config: dict) -> str:
+    """Of the clips."""
+    return _checksum(config["data"])
+
+
+def data_label(config: dict) -> str:
+    """What captions call the data."""
+    return action_set_info(config["data"])[1]
+
+
+@lru_cache(maxsize=2)
+def _clips(data: str, size: int, frames: int, stride: int) -> ActionSet:
+    return load_actions(data, size=size, frames=frames, step=stride)
+
+
+def clips_of(config: dict) -> ActionSet:
+    """The clips of an experiment, before any camera motion."""
+    return _clips(config["data"], config["canvas"], config["frames"], config["stride"])
+
+
+def moved(video: Tensor, config: dict, generator: torch.Generator, max_speed: int | None = None) -> Tensor:
+    """Clips (B, T, 1, H, W) as a camera at velocities drawn from `generator` sees them."""
+    speed = config["max_speed"] if max_speed is None else max_speed
+    velocities = draw_velocities(len(video), speed, generator)
+    switch_to = draw_velocities(len(video), speed, generator) if config["camera"] == "switch" else None
+    return camera_motion(video, velocities, switch_to=switch_to)
+
+
+def scores(model: nn.Module, video: Tensor, labels: Tensor, device: torch.device) -> tuple[float, float]:
+    """(cross-entropy in nats, accuracy) of a model on clips."""
+    training, loss, right = model.training, 0.0, 0
+    model.eval()
+    with torch.no_grad():
+        for clips, truth in zip(video.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
+            logits = model(clips.to(device)).double().cpu()
+            loss += float(nn.functional.cross_entropy(logits, truth, reduction="sum"))
+            right += int((logits.argmax(1) == truth).sum())
+    model.train(training)
+    return loss / len(labels), right / len(labels)
+
+
+def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
+    """Batches, loss, validation and test of one run; clips are mirrored at random."""
+    clips, generator = clips_of(config), torch.Generator().manual_seed(seed)
+    train, count = clips.train, len(clips.train.labels)
+    fixed = draw_velocities(count, config["max_speed"], torch.Generator().manual_seed(TRAIN_SEED))
+    validation = moved(clips.val.video, config, torch.Generator().manual_seed(VALIDATION_SEED))
+
+    def loss() -> Tensor:
+        index = torch.randint(count, (config["batch_size"],), generator=generator)
+        mirror = torch.rand(len(index), generator=generator) < 0.5
+        video = train.video[index]
+        video = torch.where(mirror.view(-1, 1, 1, 1, 1), video.flip(-1), video)
+        if config["camera"] == "fixed":
+            video = camera_motion(video, fixed[index])
+        else:
+            video = moved(video, config, generator)
+        return nn.functional.cross_entropy(model(video.to(device)), train.labels[index].to(device))
+
+    def validate() -> float:
+        return scores(model, validation, clips.val.labels, device)[0]
+
+    def test(max_speed: int | None = None) -> float:
+        camera = torch.Generator().manual_seed(TEST_SEED)
+        return scores(model, moved(clips.test.video, config, camera, max_speed), clips.test.labels, device)[1]
+
+    def evaluate() -> dict:
+        return {
+            "test_accuracy": test(),
+            "test_accuracy_by_speed": {str(r): test(r) for r in config["test_speeds"]},
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
+
+    return Task(loss, validate, evaluate, generator)

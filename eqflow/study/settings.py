@@ -1,0 +1,138 @@
+"""What an experiment can be told: the settings of a run, and how they become its config.
+
+The numbers that are used stand in `profiles`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# Motions of a model, as JSON: velocities (vx, vy) in px/frame, or angular velocities in deg/frame.
+Motions = tuple[tuple[int, int], ...] | tuple[float, ...]
+
+
+def square(vmax: int) -> Motions:
+    """Every whole velocity of [-vmax, vmax]^2, x outer and y inner."""
+    speeds = range(-vmax, vmax + 1)
+    return tuple((vx, vy) for vx in speeds for vy in speeds)
+
+
+def line(*speeds: int) -> Motions:
+    """Horizontal velocities."""
+    return tuple((vx, 0) for vx in speeds)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """One model of an experiment.
+
+    Attributes:
+        motions: its generator set; the zero motion alone makes a G-RNN.
+        seconds_per_step: a guess for one training step on one thread of a present CPU (paper: on a GPU); only
+            for plans, until a run has been measured.
+        steps_factor: trained for this multiple of the experiment's steps.
+        seeds: at most so many of the profile's seeds (None: as many as the experiment).
+        options: what replaces the experiment's own settings, such as {"velocity_mixing": 3}.
+    """
+
+    motions: Motions
+    seconds_per_step: float
+    steps_factor: float = 1
+    seeds: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every experiment has. `canvas`: side in pixels, or (height, width), by source of the data.
+
+    `seeds`: at most so many of the profile's. `memory_mb`: of one run, a guess for plans.
+    """
+
+    models: Mapping[str, ModelSettings]
+    canvas: Mapping[str, int | tuple[int, int]] = field(default_factory=lambda: {"embedded": 16, "real": 28})
+    batch_size: int = 8
+    steps: int = 640
+    lr: float = 2e-3
+    clip: float = 1.0
+    val_every: int = 32
+    seeds: int | None = None
+    memory_mb: float = 700
+
+    def config(self, model: str, *, data: str, budget: float) -> dict:
+        """Everything that decides a run of `model`, resolved to plain JSON values (guesses left out)."""
+        chosen = self.models[model]
+        values = {k: v for k, v in asdict(self).items() if k not in ("models", "memory_mb", "seeds")}
+        values |= {"canvas": self.canvas[data], "motions": chosen.motions, **chosen.options}
+        values["steps"] = max(1, round(self.steps * chosen.steps_factor * budget))
+        # Curves have as many points at every budget and length.
+        values["val_every"] = max(1, round(self.val_every * values["steps"] / self.steps))
+        return json.loads(json.dumps(values))
+
+    def seeds_of(self, model: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        """Those of a profile's seeds that a model is trained with."""
+        return seeds[: self.models[model].seeds or self.seeds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSettings(Settings):
+    """Next-frame prediction of moving digits; speeds in px or deg per frame, sizes in videos.
+
+    Attributes:
+        video: "translating", "rotating" or "bouncing".
+        max_speed: of translations and bounces; (x, y) for limits of their own.
+        speeds: the angular velocities that rotating digits have.
+        orientations: None for translations; N of the C_N fields for rotations, of which there are
+            channels / N.
+        decoder, pool, velocity_mixing: of the model.
+    """
+
+    video: str = "translating"
+    digits: int = 1
+    max_speed: int | tuple[int, int] = 2
+    speeds: tuple[float, ...] = ()
+    orientations: int | None = None
+    input_frames: int = 10
+    horizon: int = 10
+    channels: int = 16
+    decoder_layers: int = 4
+    decoder: str = "equivariant"
+    pool: str = "max"
+    velocity_mixing: int = 1
+    kernel_size: int = 3
+    val_size: int = 64
+    test_size: int = 512
+
+    def config(self, model: str, *, data: str, budget: float) -> dict:
+        """As in `Settings`; a budget below 1 also takes its share of the held-out videos, but leaves 64."""
+        values = super().config(model, data=data, budget=budget)
+        for name in ("val_size", "test_size"):
+            values[name] = min(values[name], max(64, round(values[name] * min(1.0, budget))))
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecognitionSettings(Settings):
+    """Action recognition under a simulated camera motion; `channels` are those of the encoder's layers.
+
+    Attributes:
+        camera: "fixed" (one velocity per clip), "redrawn" (whenever a clip is shown) or "switch" (redrawn,
+            and again half-way).
+        max_speed: of the camera in training, px/frame; velocities are whole, uniform on [-r, r]^2.
+        test_speeds: further values of r that the trained model is tested at.
+        frames, stride: of a clip: its length, and every how many-th frame of the source.
+        net: "recurrent", "learned_shifts" (G-RNN+) or "conv3d".
+        padding: of the encoder, "zero" (published) or "circular".
+    """
+
+    camera: str = "fixed"
+    max_speed: int = 2
+    test_speeds: tuple[int, ...] = (0, 1, 2)
+    frames: int = 16
+    stride: int = 2
+    channels: tuple[int, ...] = (32, 64, 128)
+    net: str = "recurrent"
+    padding: str = "zero"

@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from eqflow.study.experiments import experiment_module, runs_for
+from eqflow.study.recognition import build, clips_of, data_label, moved, scores, task
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def configs():
+    return {(s.experiment, s.model): s.config for s in runs_for("17", "smoke")}
+
+
+@pytest.fixture(scope="module")
+def config(configs):
+    return configs["actions_fixed", "grnn"]
+
+
+def test_five_models_in_three_settings(configs):
+    five = {"cnn3d", "grnn_plus", "grnn", "fernn_v1", "fernn_v2"}
+    for setting, camera in (("fixed", "fixed"), ("redrawn", "redrawn"), ("switch", "switch")):
+        of = {m: c for (e, m), c in configs.items() if e == f"actions_{setting}"}
+        assert set(of) == five and {c["camera"] for c in of.values()} == {camera}
+    assert experiment_module("actions_switch").build is build
+    assert "stand-in" in data_label(configs["actions_fixed", "grnn"])
+
+
+def test_the_paper_profile_has_the_published_models():
+    configs = {s.model: s.config for s in runs_for("17", "paper", seeds=[0])}
+    counts = {m: sum(p.numel() for p in build(c).parameters()) for m, c in configs.items()}
+    published = {"cnn3d": 208_598, "grnn_plus": 242_263, "grnn": 241_638, "fernn_v1": 241_638}
+    assert counts == published | {"fernn_v2": 241_638}
+
+
+def test_a_fixed_camera_is_fixed_and_a_redrawn_one_is_not(configs):
+    def cameras(setting):
+        config = configs[f"actions_{setting}", "grnn"]
+        video = clips_of(config).train.video[:5]
+        generator = torch.Generator().manual_seed(0)
+        return [moved(video, config, generator) for _ in range(2)]
+
+    for setting in ("redrawn", "switch"):
+        first, second = cameras(setting)
+        assert not torch.equal(first, second)
+        assert torch.equal(first, cameras(setting)[0])  # from the generator alone
+
+
+def test_a_camera_at_rest_changes_nothing(config):
+    video = clips_of(config).test.video[:3]
+    assert torch.equal(moved(video, config, torch.Generator(), 0), video)
+    assert not torch.equal(moved(video, config, torch.Generator(), 2), video)
+
+
+def test_batches_come_from_the_training_subjects_alone(config):
+    seen, clips = [], clips_of(config)
+
+    class Watch(torch.nn.Module):
+        def forward(self, video):
+            seen.append(video)
+            return torch.zeros(len(video), 6, requires_grad=True)
+
+    task(config, 0, Watch(), CPU).loss()
+    known = {frame.double().sum().item() for frame in clips.train.video[:, 0]}  # moving keeps the sum
+    other = {frame.double().sum().item() for frame in clips.test.video[:, 0]} - known
+    sums = {frame.double().sum().item() for frame in seen[0][:, 0]}
+    assert all(min(abs(s - k) for k in known) < 1e-3 for s in sums)
+    assert other
+
+
+def test_scores_are_what_they_say(config):
+    labels = torch.tensor([0, 1, 2, 0])
+    right = torch.nn.functional.one_hot(labels, 6).float() * 50
+    half = right.clone()
+    half[2:] = right[:2].flip(0)
+
+    class Says(torch.nn.Module):
+        def __init__(self, logits):
+            super().__init__()
+            self.logits = logits
+
+        def forward(self, video):
+            return self.logits[: len(video)]
+
+    video = torch.zeros(4, 2, 1, 8, 8)
+    assert scores(Says(right), video, labels, CPU) == pytest.approx((0, 1), abs=1e-12)
+    assert scores(Says(half), video, labels, CPU)[1] == 0.75
