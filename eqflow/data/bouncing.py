@@ -76,12 +76,16 @@ def bouncing_digits(
     _check_room(box, room, vertical, (height, width))
 
     first_is_left = uniform(batch_size, 1) < 0.5
-    spare = room[0] - box[..., 0].sum(1, keepdim=True)
-    x = (uniform(*size) * (spare + 1)).floor().sort(dim=1).values
-    if digits == 2:
-        a, b = x.unbind(1)
-        x = torch.where(first_is_left, torch.stack([a, b + box[:, 0, 0]], 1), torch.stack([b, a], 1))
-        x[:, 0] += torch.where(first_is_left[:, 0], 0, box[:, 1, 0])
+    width_0, width_1 = box[:, 0, 0], box[:, 1:, 0].sum(1)
+    spare, x = room[0] - width_0 - width_1, uniform(*size)
+    if digits == 1:
+        x = (x * (spare[:, None] + 1)).floor()
+    else:  # a pair a < b of spare + 2 numbers stands for a pair a <= b - 1 of spare + 1
+        a, b = (x[:, 0] * (spare + 2)).floor(), (x[:, 1] * (spare + 1)).floor()
+        b += b >= a
+        near, far = torch.minimum(a, b), torch.maximum(a, b) - 1
+        orders = torch.stack([near, far + width_0], 1), torch.stack([far + width_1, near], 1)
+        x = torch.where(first_is_left, *orders)
     spare = room[1] - box[..., 1]
     y = ((uniform(*size) * (spare + 1)) if vertical else spare / 2).floor()
     start = torch.stack([x, y], dim=-1)

@@ -34,7 +34,7 @@ def video_set(
         frames: Number of frames.
         kind: ``"translating"``, ``"rotating"`` or ``"bouncing"``.
         split: ``"test"`` or ``"train"``.
-        canvas: Side, or (H, W), in pixels; that of the image set unless given.
+        canvas: Side, or (H, W), in pixels; that of the image set unless given (too narrow for bouncing ones).
         seed: Of all randomness.
         **options: As of `translating_digits`, `rotating_digits` or `bouncing_digits`: digits, velocities, ...
 

@@ -80,8 +80,8 @@ def test_a_head_on_collision_keeps_momentum_and_exchanges_velocities():
 
 
 def closed_form(batch, sizes, width, frames):
-    """(B, T, D): equal masses on a line. Shrunk to points, boxes that exchange velocities are points that pass
-    through each other; between walls these are triangle waves; sorting says whose they are."""
+    """(B, T, D) of equal masses on a line. Shrunk to points, boxes that exchange velocities are points that
+    pass through each other; between walls these are triangle waves; sorting says whose they are."""
     x, w = batch.starts[..., 0].double() - 1, sizes[..., 0]
     order = x.argsort(1)
     x, w, v = (a.gather(1, order) for a in (x, w, batch.velocities[..., 0]))
@@ -213,7 +213,8 @@ def test_drawn_starts_and_velocities():
     left = x[:, 0] < x[:, 1]
     assert abs(left.float().mean() - 0.5) < 0.04  # sd 0.008
     assert (x.sort(1).values.diff() >= 4).all() and x.min() == 0 and x.max() == 7
-    assert x.sort(1).values.unique(dim=0).shape[0] == 10
+    places = x.unique(dim=0, return_counts=True)[1]
+    assert len(places) == 20 and places.min() > 140 and places.max() < 260  # 200 expected, sd 14
     assert batch.starts[..., 1].unique().tolist() == [2]
     v = batch.velocities[..., 0].long() + 1
     counts = (v[:, 0] * 3 + v[:, 1]).bincount(minlength=9)
