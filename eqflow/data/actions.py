@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from eqflow.data.kth import ACTIONS
+from eqflow.data.kth import ACTIONS, KTH_RECIPE, kth_clips
 from eqflow.data.walkers import WALKERS_CHECKSUM, walkers
 
 # The last subject of train, val and test (Keller 2025): 1-16, 17-20, 21-25.
@@ -38,7 +39,7 @@ class ActionSet:
         classes: The actions' names.
         name: Short name, ``"walkers"`` or ``"kth"``.
         label: What captions call it; a stand-in says that it is one.
-        checksum: sha256 that stands for the contents.
+        checksum: sha256 that stands for the contents (drawn) or for how clips were made (KTH).
         stand_in: True where the set stands in for the paper's.
     """
 
@@ -56,26 +57,45 @@ def action_set_info(source: str) -> tuple[str, str, str, bool]:
     """(name, label, checksum, stand_in) of a source, without reading, drawing or downloading anything."""
     if source == "embedded":
         return "walkers", "drawn walkers (procedural stand-in for KTH)", WALKERS_CHECKSUM, True
+    if source == "real":  # KTH publishes no checksum: this one stands for how clips are made of it
+        return "kth", "KTH", hashlib.sha256(KTH_RECIPE.encode()).hexdigest(), False
     raise ValueError(f"expected source 'embedded' or 'real'; got {source!r}")
 
 
-def load_actions(source: str = "embedded", *, size: int = 32, frames: int = 16, step: int = 2) -> ActionSet:
+def load_actions(
+    source: str = "embedded", *, size: int = 32, frames: int = 16, step: int = 2, progress: bool = True
+) -> ActionSet:
     """Loads the six actions of KTH, or drawn figures that act them.
 
     Args:
-        source: ``"embedded"``: 600 procedurally drawn clips, see `eqflow.data.walkers`.
+        source: ``"embedded"``: 600 procedurally drawn clips, see `eqflow.data.walkers`. ``"real"``: KTH,
+            2,391 clips, see `eqflow.data.kth`; decoded once and then read from the cache.
         size: Side of the square frames in pixels.
         frames: Frames per clip, T.
         step: Frames of 1/25 s from one frame of a clip to the next.
+        progress: Show progress bars while downloading and decoding.
+
+    Raises:
+        DataError: KTH cannot be had, read, decoded or kept: one line with the path and the remedy.
     """
     name, label, checksum, stand_in = action_set_info(source)
-    video, labels, subjects = walkers(size, frames, step)
+    if source == "embedded":
+        video, labels, subjects = walkers(size, frames, step)
+    else:
+        video, labels, subjects = kth_clips(size, frames, step, progress=progress)
+        video = video.to(torch.float32).div_(255)
     first, splits = 1, []
     for last in _LAST:
         here = (subjects >= first) & (subjects <= last)
         splits.append(Clips(video[here], labels[here], subjects[here]))
         first = last + 1
     return ActionSet(*splits, ACTIONS, name, label, checksum, stand_in)
+
+
+def horizontal_flip(video: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirrors each clip of (B, T, C, H, W) as a whole, with probability 1/2: augmentation for training."""
+    mirrored = torch.rand(len(video), generator=generator, device=generator.device) < 0.5
+    return torch.where(mirrored.to(video.device)[:, None, None, None, None], video.flip(-1), video)
 
 
 def draw_velocities(count: int, max_speed: int, generator: torch.Generator) -> Tensor:

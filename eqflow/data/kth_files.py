@@ -1,0 +1,158 @@
+"""Where KTH's files come from: a folder of the user's, the cache, the official site."""
+
+from __future__ import annotations
+
+import errno
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from eqflow.data import sources
+from eqflow.data.sources import DataError
+
+ACTIONS = ("walking", "jogging", "running", "boxing", "handwaving", "handclapping")
+SEQUENCES_FILE = "00sequences.txt"
+KTH_URLS = ("https://www.csc.kth.se/cvap/actions/", "http://www.csc.kth.se/cvap/actions/")
+ATTEMPTS = 2  # at each address
+
+REMEDY = "or put the six KTH .zip files into a folder kth and set EQFLOW_DATA to the folder that holds it"
+_WRONG_FILE = "replace it by the official file, or unset EQFLOW_DATA to download it"
+
+
+def kth_files() -> dict[str, Path | None]:
+    """Where the six archives and the list of sequences lie (None: nowhere), contents unchecked.
+
+    In the place of an archive the folder is given that holds its videos extracted, if there is one.
+    """
+    home = sources.data_dir()
+    places = [home / "kth", home, sources.cache_dir() / "kth"]
+    found = {SEQUENCES_FILE: next((p for f in places if (p := f / SEQUENCES_FILE).exists()), None)}
+    for action in ACTIONS:
+        archives = [f / f"{action}.zip" for f in places if (f / f"{action}.zip").exists()]
+        folders = [d for f in places for d in (f / action, f) if any(d.glob(f"person*_{action}_d*.avi"))]
+        found[f"{action}.zip"] = next(iter(archives + folders), None)
+    return found
+
+
+def sequences_text(progress: bool) -> tuple[Path, str]:
+    """The list of sequences, downloaded if need be, and where it lies."""
+    path = kth_files()[SEQUENCES_FILE]
+    if path is None:
+        path = sources.cache_dir() / "kth" / SEQUENCES_FILE
+        download(
+            SEQUENCES_FILE, path, lambda part: None if b"frames" in part.read_bytes() else "no list", progress
+        )
+    try:
+        return path, path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path} ({error.strerror or error}): make it readable, {REMEDY}"
+        ) from None
+
+
+def kth_videos(wanted: dict[str, Collection[str]], progress: bool) -> Iterator[tuple[str, str, bytes]]:
+    """Yields (where it lies, name, content) of the wanted videos, once all archives are there.
+
+    Args:
+        wanted: Action -> names such as ``"person01_walking_d1"``.
+        progress: Show a progress bar while downloading.
+    """
+    found, cache = kth_files(), sources.cache_dir() / "kth"
+    paths = {}
+    for action, names in wanted.items():
+        path = paths[action] = found[f"{action}.zip"] or cache / f"{action}.zip"
+        fault = _fault(path, names) if path.exists() else "not there"
+        if fault and path.parent == cache != sources.data_dir():  # the cache is ours to repair
+            path = paths[action] = cache / f"{action}.zip"
+            download(
+                path.name, path, lambda part, names=names: _fault(part, names, every_byte=True), progress
+            )
+        elif fault:
+            raise DataError(f"{path} is not complete ({fault}): {_WRONG_FILE}")
+    for action, names in wanted.items():
+        inside = _members(paths[action])
+        for name in sorted(names):
+            where = f"{paths[action]}, {name}"
+            try:
+                yield where, name, _content(paths[action], inside[name])
+            except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                raise DataError(f"cannot read {where} ({error}): {_WRONG_FILE}") from None
+
+
+def _members(path: Path) -> dict[str, str]:
+    """Name of a video -> name of its file in an archive or a folder."""
+    if path.is_dir():
+        files = [p.name for p in path.glob("*.avi")]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            files = [n for n in archive.namelist() if n.endswith(".avi")]
+    return {Path(f).stem.removesuffix("_uncomp"): f for f in files}
+
+
+def _content(path: Path, file: str) -> bytes:
+    if path.is_dir():
+        return (path / file).read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(file)  # checks the CRC
+
+
+def _fault(path: Path, names: Collection[str], every_byte: bool = False) -> str | None:
+    try:
+        missing = sorted(set(names) - set(_members(path)))
+        if missing:
+            return f"{len(missing)} of {len(names)} videos are missing, the first {missing[0]}"
+        if every_byte:
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+            return f"{broken} is damaged" if broken else None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        return str(error)
+    return None
+
+
+def download(name: str, path: Path, fault: Callable[[Path], str | None], progress: bool) -> None:
+    """Fetches a file of KTH; `path` appears whole, and found without fault, or not at all."""
+    from filelock import FileLock
+    from pooch import HTTPDownloader
+    from requests.exceptions import RequestException
+    from tqdm.auto import tqdm
+
+    part = path.with_name(name + ".part")
+    failures = []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # One download at a time: a second process waits here and then finds the file.
+        with FileLock(path.parent / ".download.lock"), ExitStack() as stack:
+
+            def close_later(response, **_) -> None:  # pooch leaves the sockets of failed responses open
+                stack.callback(response.close)
+
+            if path.exists() and not fault(path):
+                return
+            for url in KTH_URLS * ATTEMPTS:
+                try:
+                    # The total is a placeholder: pooch puts the true one in its place.
+                    with tqdm(total=1, unit="B", unit_scale=True, desc=name, disable=not progress) as bar:
+                        HTTPDownloader(
+                            progressbar=bar,
+                            timeout=(10, 60),  # seconds: to connect, and between two packets
+                            hooks={"response": close_later},
+                        )(url + name, str(part), None)
+                    if not (found := fault(part)):
+                        os.replace(part, path)
+                        return
+                except RequestException as error:
+                    status = getattr(error.response, "status_code", None)
+                    found = f"HTTP {status}" if status else type(error).__name__
+                finally:
+                    part.unlink(missing_ok=True)
+                failures.append(f"{url}: {found}")
+    except OSError as error:  # ours, not the network's: those are RequestExceptions
+        full = error.errno == errno.ENOSPC
+        need = "free some space (KTH needs 1.2 GB)" if full else "make it writable"
+        raise DataError(f"cannot write {path} ({error.strerror or error}): {need}, {REMEDY}") from None
+    why = "; ".join(dict.fromkeys(failures))
+    raise DataError(f"cannot download {path} ({why}): check the network and try again, {REMEDY}")
