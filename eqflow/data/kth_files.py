@@ -43,7 +43,10 @@ def sequences_text(progress: bool) -> tuple[Path, str]:
     if path is None:
         path = sources.cache_dir() / "kth" / SEQUENCES_FILE
         download(
-            SEQUENCES_FILE, path, lambda part: None if b"frames" in part.read_bytes() else "no list", progress
+            SEQUENCES_FILE,
+            path,
+            lambda part: None if b"person01_" in part.read_bytes() else "no list",
+            progress,
         )
     try:
         return path, path.read_text(encoding="utf-8", errors="replace")
