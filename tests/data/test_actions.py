@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eqflow.data import action_set_info, camera_motion, draw_velocities, load_actions
+from eqflow.data import action_set_info, camera_motion, draw_velocities, horizontal_flip, load_actions
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,15 @@ def test_unknown_source():
     for function in (load_actions, action_set_info):
         with pytest.raises(ValueError, match="'embedded' or 'real'; got 'KTH'"):
             function("KTH")
+
+
+def test_horizontal_flip_mirrors_half_of_the_clips_as_wholes():
+    video = torch.rand(400, 3, 1, 2, 4)
+    flipped = horizontal_flip(video, torch.Generator().manual_seed(0))
+    same = (flipped == video).flatten(1).all(1)
+    mirrored = (flipped == video.flip(-1)).flatten(1).all(1)
+    assert (same ^ mirrored).all() and 160 < mirrored.sum() < 240
+    assert torch.equal(flipped, horizontal_flip(video, torch.Generator().manual_seed(0)))
 
 
 # --- the camera ---
