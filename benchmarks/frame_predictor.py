@@ -22,16 +22,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import platform
-import time
 from pathlib import Path
 from statistics import median
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import reference
 from eqflow.motion import FramePredictor, TranslationCell
-from eqflow.symmetry import translation_grid
+from eqflow.study.meters import peak_bytes, seconds
+from eqflow.symmetry import MotionSet, translation_grid
 
 TARGETS = {1: (1.5, None), 9: (2.2, 0.45), 25: (3.0, 0.45), 49: (4.5, 0.45)}  # |V|: speed-up, share of memory
 FORMATS = {  # of the columns
@@ -47,35 +46,6 @@ FORMATS = {  # of the columns
     "GFLOPs": ".0f",
     "share_of_best": ".0%",
 }
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds(run, device: torch.device) -> float:
-    """CPU seconds of one thread (what else runs on the machine does not count), else those of the clock."""
-    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    synchronize(device)
-    start = clock()
-    run()
-    synchronize(device)
-    return clock() - start
-
-
-def peak_bytes(run, device: torch.device) -> int:
-    """The most that the allocator holds at once during `run`, above what it holds before."""
-    if device.type == "cuda":
-        held = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        run()
-        return torch.cuda.max_memory_allocated(device) - held
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        run()
-    events = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
-    events.sort(key=lambda e: e.start_ns())
-    return max(itertools.accumulate(e.nbytes() for e in events))
 
 
 def best_convolution(device: torch.device, dtype: torch.dtype) -> float:
@@ -102,11 +72,15 @@ def gflop(args, v: int) -> float:
     return 3 * 2 * 9 * images * pixels / 1e9
 
 
-def contenders(args, v: int) -> dict:
+def grid(v: int) -> MotionSet:
+    """The square grid of |V| velocities."""
+    return translation_grid((round(v**0.5) - 1) // 2)
+
+
+def contenders(args, motions: MotionSet) -> dict:
     """One training step of each, by name: same weights, same input."""
     device, dtype = torch.device(args.device), getattr(torch, args.dtype)
     generator = torch.Generator().manual_seed(0)
-    motions = translation_grid((round(v**0.5) - 1) // 2)
     model = FramePredictor(TranslationCell(1, args.channels, motions=motions))
     model.reset_parameters(generator)
     frames = torch.rand(args.batch, args.frames, 1, args.size, args.size, generator=generator)
@@ -128,7 +102,7 @@ def contenders(args, v: int) -> dict:
 
 
 def time_all(args, v: int) -> dict[str, float]:
-    runs, device = contenders(args, v), torch.device(args.device)
+    runs, device = contenders(args, grid(v)), torch.device(args.device)
     for run in runs.values():
         run()
     rounds = [{name: seconds(run, device) for name, run in runs.items()} for _ in range(args.rounds)]
@@ -136,7 +110,7 @@ def time_all(args, v: int) -> dict[str, float]:
 
 
 def memory_all(args, v: int) -> dict[str, float]:
-    runs, device = contenders(args, v), torch.device(args.device)
+    runs, device = contenders(args, grid(v)), torch.device(args.device)
     for run in runs.values():
         run()
     return {name: peak_bytes(run, device) / 2**20 for name, run in runs.items() if name != "unbind"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +30,19 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
     return clock() - start
 
 
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """PyTorch's profiler writes a dated line when it starts and stops, past `sys.stderr`."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
     """The most that PyTorch's allocator holds at once during `run`, above what it holds before.
 
@@ -38,7 +53,7 @@ def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         run()
         return torch.cuda.max_memory_allocated(device) - held
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+    with _silent_stderr(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         run()
     events = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
     events.sort(key=lambda e: e.start_ns())
@@ -53,7 +68,7 @@ class Line:
         intercept, slope: of the line.
         residuals: y - line, in the order of the points.
         r2: share of the variance of y that the line explains; 1 where the points lie on it.
-        quadratic_r2: the same of the best parabola. It is never below `r2`; far above it, the points are bent.
+        quadratic_r2: the same of the best parabola. Never below `r2`; far above it, the points are bent.
     """
 
     intercept: float

@@ -1,0 +1,128 @@
+"""How a training step of the frame predictor grows with |V|: is its cost a line, and how steep?
+
+    python -m benchmarks.velocities [--velocities 1 3 ... 23] [--batch 8] [--rounds 5] [--device cuda] ...
+
+|V| velocities along x, symmetric about 0, at most 11 px/frame at |V| = 23. The contenders and their weights
+are those of `benchmarks.frame_predictor`. A round times every contender at every |V|, so that a change in
+what else the machine does bends no line; seconds are medians over the rounds.
+
+The published loop reads slice i of the state as h[:, i]. The gradient of such a slice fills a zero tensor of
+the size of the whole state, and |V| of these are added up: its traffic grows as |V|^2. Its line is therefore
+bent, and the ratio of slopes depends on how far V reaches; the parabola's R2 stands beside the line's.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from benchmarks.frame_predictor import contenders, machine, peak_bytes, seconds
+from eqflow.study.meters import Line, fit_line
+from eqflow.symmetry import MotionSet, Translation
+
+NAMES = ("loop", "unbind", "ours")
+R2, STEEPER = 0.99, 3.0  # targets: of our time's line; the loop's slope in units of ours
+
+
+def along_x(v: int) -> MotionSet:
+    """|V| velocities along x, px/frame: -(|V| - 1) / 2, ..., (|V| - 1) / 2."""
+    if v < 1 or v % 2 == 0:
+        raise ValueError(f"expected an odd number of velocities; got {v}")
+    return MotionSet(Translation(speed - v // 2, 0) for speed in range(v))
+
+
+def measure(args) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Seconds (medians) and MiB at every |V|, by contender."""
+    device = torch.device(args.device)
+    runs = {v: contenders(args, along_x(v)) for v in args.velocities}
+    for v in args.velocities:
+        for run in runs[v].values():
+            run()
+    rounds = [
+        {(v, name): seconds(runs[v][name], device) for v in args.velocities for name in NAMES}
+        for _ in range(args.rounds)
+    ]
+    spent = {name: [median(turn[v, name] for turn in rounds) for v in args.velocities] for name in NAMES}
+    # Afterwards: the profiler changes how malloc serves the next step, and with it that step's page faults.
+    held = {name: [peak_bytes(runs[v][name], device) / 2**20 for v in args.velocities] for name in NAMES}
+    return spent, held
+
+
+def targets(time: dict[str, Line]) -> list[str]:
+    """What was asked of ours, and whether it came."""
+    steeper = time["loop"].slope / time["ours"].slope
+    asked = [
+        (f"R2 of our time's line above {R2}: {time['ours'].r2:.4f}", time["ours"].r2 > R2),
+        (f"the loop's slope {STEEPER:g}x ours or more: {steeper:.2f}x", steeper >= STEEPER),
+    ]
+    return [f"{text}, {'met' if met else 'MISSED'}" for text, met in asked]
+
+
+def markdown(args, spent, held, lines: dict[str, dict[str, Line]]) -> str:
+    """The measured values with their residuals, then the lines."""
+    text = [
+        f"Training step of the frame predictor against |V| (velocities along x), {args.frames} + "
+        f"{args.horizon} frames, {args.size}x{args.size}, batch {args.batch}, {args.channels} channels; "
+        f"medians of {args.rounds} interleaved rounds. {machine(args)}.",
+        "",
+        "In brackets: the residual from the line.",
+        "",
+        "| V | "
+        + " | ".join(f"{n} (s)" for n in NAMES)
+        + " | "
+        + " | ".join(f"{n} (MiB)" for n in NAMES)
+        + " |",
+        "|---" * 7 + "|",
+    ]
+    for i, v in enumerate(args.velocities):
+        cells = [f"{spent[n][i]:.4f} ({lines['time'][n].residuals[i]:+.4f})" for n in NAMES]
+        cells += [f"{held[n][i]:.1f} ({lines['memory'][n].residuals[i]:+.1f})" for n in NAMES]
+        text.append(f"| {v} | " + " | ".join(cells) + " |")
+    text += ["", "| line | intercept | slope per velocity | R2 | R2 of a parabola | slope, loop's / this |"]
+    text.append("|---" * 6 + "|")
+    for kind, unit in (("time", "s"), ("memory", "MiB")):
+        for n, line in lines[kind].items():
+            values = f"{line.intercept:.4g} {unit} | {line.slope:.4g} {unit} | {line.r2:.5f} | "
+            values += f"{line.quadratic_r2:.5f} | {lines[kind]['loop'].slope / line.slope:.2f}"
+            text.append(f"| {kind}, {n} | {values} |")
+    return "\n".join([*text, "", *(f"* {line}" for line in targets(lines["time"]))]) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--velocities", type=int, nargs="+", default=list(range(1, 24, 2)), help="|V|, odd")
+    parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=28, help="side of the canvas, pixels")
+    parser.add_argument("--frames", type=int, default=10)
+    parser.add_argument("--horizon", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float64", "bfloat16"])
+    parser.add_argument("--output", type=Path, default=Path("results/bench"), help="folder of the tables")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    spent, held = measure(args)
+    lines = {
+        kind: {name: fit_line(args.velocities, values[name]) for name in NAMES}
+        for kind, values in (("time", spent), ("memory", held))
+    }
+    text = markdown(args, spent, held, lines)
+    print(text, end="")
+    args.output.mkdir(parents=True, exist_ok=True)
+    (args.output / "velocities.md").write_text(text)
+    columns = {"V": args.velocities}
+    columns |= {f"{name}_s": spent[name] for name in NAMES} | {f"{name}_MiB": held[name] for name in NAMES}
+    table = [
+        ",".join(columns),
+        *(",".join(f"{x:.6g}" for x in row) for row in zip(*columns.values(), strict=True)),
+    ]
+    (args.output / "velocities.csv").write_text("\n".join(table) + "\n")
+
+
+if __name__ == "__main__":
+    main()
