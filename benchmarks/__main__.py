@@ -1,5 +1,6 @@
 """`python -m benchmarks`: every benchmark."""
 
-from benchmarks.frame_predictor import main
+from benchmarks import frame_predictor, kth, rotation, velocities
 
-main()
+for benchmark in (frame_predictor, rotation, kth, velocities):
+    benchmark.main([])

@@ -72,6 +72,27 @@ class RotationCell(nn.Module):
     Theorem 4.1 in this convention: write h_t for the state after frames 0, ..., t. If frame t is turned by
     psi_t(omega') for every t, then h_t(omega) becomes psi_t(omega') h_t(omega - omega').
 
+    Measured in float64: rms of the error over rms of the value, within a disc of .45 of the side, after the
+    frames t = 2, 10 and 19 of blobs (sd 1.6 px on 16x16, evaluated at turned coordinates) that turn by 30
+    degrees per frame; C_12, 2 fields, V all of its turns, one random net whose W follows He's rule, so that
+    its state remembers. "Decoded" is the image at t = 10 after one hidden layer:
+
+    ===========================  ==================  ====================  =============
+    form, interpolation          state               equivariant decoder   plain decoder
+    ===========================  ==================  ====================  =============
+    state, bilinear (published)  .079   .25    .42   .43                   1.0
+    state, bicubic               .059   .17    .32   .27
+    state, spline                .058   .16    .31   .29
+    input, bilinear              .079   .12    .17   .30
+    input, bicubic               .034   .065   .097  .24
+    input, spline (default)      .024   .050   .079  .24                   1.0
+    input, spline, V = {0}       .50    .83    .98   .88
+    ===========================  ==================  ====================  =============
+
+    With weights as `reset_parameters` draws them states forget, and errors stay: .032 for the published form,
+    .012 for the default. What remains in the decoded image is the decoder's: 3x3 kernels on a grid commute
+    with 30 degrees only roughly (see `SteerableConv2d`).
+
     Args:
         in_channels: C.
         hidden_fields: Regular fields; K = hidden_fields * orientations channels, field by field.
@@ -126,11 +147,17 @@ class RotationCell(nn.Module):
         group, options = cyclic(orientations), {"kernel_size": kernel_size, "bias": False}
         self.input_conv = SteerableConv2d(group, in_channels, hidden_fields, in_type="trivial", **options)
         self.hidden_conv = SteerableConv2d(group, hidden_fields, hidden_fields, **options)
+        self.reset_parameters()
 
+    @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw both weights anew."""
+        """Draw both weights anew: U by He's rule, W with the variance 1 / (3 fan in) of `nn.Conv2d`.
+
+        By He's rule, W would keep all that a state holds, and 20 steps would pile up.
+        """
         self.input_conv.reset_parameters(generator)
         self.hidden_conv.reset_parameters(generator)
+        self.hidden_conv.weight.mul_(6**-0.5)
 
     def forward(self, x_t: Tensor, state: RotationState | None = None) -> RotationState:
         """One step: frame (B, C, H, W) and state (None at first) -> next state."""
