@@ -27,10 +27,8 @@ def encode(weights, frames: Tensor, padding: str, training: bool) -> Tensor:
         gain, bias, mean, variance = (
             weights[f"norms.{i}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")
         )
-        if training:
-            variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
-        scale = gain / (variance + 1e-5).sqrt()
-        x = (x * scale.view(-1, 1, 1) + (bias - mean * scale).view(-1, 1, 1)).relu()
+        statistics = (None, None) if training else (mean, variance)
+        x = F.batch_norm(x, *statistics, gain, bias, training).relu()
 
 
 def step(weights, velocities, u: Tensor, h: Tensor) -> Tensor:

@@ -50,12 +50,16 @@ class LearnedShifts(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """State (B, V, H, W, K), or (B, 1, H, W, K) while it is the same for every nu -> (B, V, H, W, K)."""
         v, size, _ = self.weight.shape
-        b, _, height, width, k = h.shape
-        x = h.expand(-1, v, -1, -1, -1).permute(0, 1, 4, 2, 3).reshape(b, v * k, height, width)
-        x = F.pad(x, (size // 2,) * 4, mode="circular")
-        weight = self.weight.repeat_interleave(k, 0).unsqueeze(1)
-        moved = F.conv2d(x, weight, groups=v * k)
-        return moved.view(b, v, k, height, width).permute(0, 1, 3, 4, 2).contiguous()
+        k, p = h.shape[-1], size // 2
+        for axis in (2, 3):  # by hand, since `F.pad` would leave channels-last
+            last = h.narrow(axis, h.shape[axis] - p, p)
+            h = torch.cat([last, h, h.narrow(axis, 0, p)], axis)
+        slices = h.expand(-1, v, -1, -1, -1).permute(0, 1, 4, 2, 3).unbind(1)
+        # One convolution per slice: in one for all, V and K would have to be neighbours in memory.
+        moved = [
+            F.conv2d(x, w.expand(k, 1, -1, -1), groups=k) for x, w in zip(slices, self.weight, strict=True)
+        ]
+        return torch.stack([x.permute(0, 2, 3, 1) for x in moved], 1)
 
 
 class Conv3dClassifier(nn.Module):

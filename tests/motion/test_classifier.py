@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks import reference_kth
+from benchmarks import kth, reference_kth
 from eqflow.motion import ActionClassifier, Conv3dClassifier
 from eqflow.symmetry import MotionSet, Translation, translation_grid
 
@@ -236,3 +236,14 @@ def test_wrong_shapes():
     for wrong in [(2, 8, 3, 8, 8), (2, 1, 8, 8), (2, 3, 1, 8, 8)]:
         with pytest.raises(ValueError, match=r"with T, H, W >= 4; got"):
             Conv3dClassifier(channels=(2, 3, 4))(torch.rand(wrong))
+
+
+def test_the_benchmark_writes_its_tables(tmp_path, capfd):
+    small = "--velocities 1 9 --size 8 --channels 8 --batch 2 --frames 4 --rounds 1 --output"
+    kth.main([*small.split(), str(tmp_path)])
+    head, *rows = (tmp_path / "kth.csv").read_text().splitlines()
+    assert head.split(",") == list(kth.FORMATS)
+    assert [row.split(",")[0] for row in rows] == ["1", "9"]
+    assert (tmp_path / "kth.md").read_text() in capfd.readouterr().out
+    verdicts = [kth.verdict({"V": v, "speedup": speedup}) for v, speedup in [(9, 2.0), (9, 1.9), (1, 1.0)]]
+    assert verdicts == ["2.0x met", "2.0x MISSED", ""]
