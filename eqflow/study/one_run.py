@@ -90,7 +90,8 @@ def train_run(
                 metrics = task.evaluate()
         metrics |= {"val_mse": trained.history[-1]["val_loss"], "steps": steps}
         metrics |= {name: spec.config[name] for name in ("budget", "profile", "data") if name in spec.config}
-        volatile = surroundings(device) | {"seconds": trained.seconds, "total_seconds": total()}
+        volatile = surroundings(device) | {"seconds": trained.seconds, "data_seconds": trained.data_seconds}
+        volatile["total_seconds"] = total()
         return store.finish(spec, folder, model, trained.history, metrics, volatile)
     finally:
         lock.release()

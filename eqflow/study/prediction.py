@@ -109,8 +109,10 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
     generator = torch.Generator().manual_seed(seed)
     shown = config["input_frames"]
 
-    def loss() -> torch.Tensor:
-        video = draw(images, config["batch_size"], config, generator).to(device)
+    def batch() -> torch.Tensor:
+        return draw(images, config["batch_size"], config, generator).to(device)
+
+    def loss(video: torch.Tensor) -> torch.Tensor:
         return nn.functional.mse_loss(model(video[:, :shown], config["horizon"]), video[:, shown:])
 
     def validate() -> float:
@@ -126,4 +128,4 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
             "parameters": sum(p.numel() for p in model.parameters()),
         }
 
-    return Task(loss, validate, evaluate, generator)
+    return Task(batch, loss, validate, evaluate, generator)

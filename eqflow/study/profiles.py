@@ -71,6 +71,7 @@ ROTATING = PredictionSettings(
     speeds=turns(120, 30),
     orientations=12,
     channels=24,
+    steps=320,
     seeds=2,
     models={
         "grnn": ModelSettings((0.0,), 0.05),
@@ -144,7 +145,7 @@ ACTIONS = RecognitionSettings(
     seeds=2,
     models={
         "cnn3d": ModelSettings(STILL, 0.03, options={"net": "conv3d", "channels": (8, 16, 32)}),
-        "grnn_plus": ModelSettings(square(2), 0.08, options={"net": "learned_shifts"}),
+        "grnn_plus": ModelSettings(square(1), 0.2, options={"net": "learned_shifts"}),
         "grnn": ModelSettings(STILL, 0.03),
         "fernn_v1": ModelSettings(square(1), 0.04),
         "fernn_v2": ModelSettings(square(2), 0.07),
@@ -174,7 +175,7 @@ QUICK: dict[str, Settings] = {
 def smoke(sizes: Settings) -> Settings:
     """The same experiment, so small that it only shows that the code runs."""
     models = {n: replace(m, options={**m.options, **_narrow(m)}) for n, m in sizes.models.items()}
-    few = {"batch_size": 4, "steps": 4, "val_every": 2, "seeds": 1, "models": models}
+    few = {"batch_size": 4, "steps": 6, "val_every": 2, "seeds": 1, "models": models}
     if isinstance(sizes, RecognitionSettings):
         return replace(sizes, **few, channels=(4, 4, 4), frames=4)
     channels = sizes.orientations or 4

@@ -84,7 +84,7 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
     fixed = draw_velocities(count, config["max_speed"], torch.Generator().manual_seed(TRAIN_SEED))
     validation = moved(clips.val.video, config, torch.Generator().manual_seed(VALIDATION_SEED))
 
-    def loss() -> Tensor:
+    def batch() -> tuple[Tensor, Tensor]:
         index = torch.randint(count, (config["batch_size"],), generator=generator)
         mirror = torch.rand(len(index), generator=generator) < 0.5
         video = train.video[index]
@@ -93,7 +93,11 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
             video = camera_motion(video, fixed[index])
         else:
             video = moved(video, config, generator)
-        return nn.functional.cross_entropy(model(video.to(device)), train.labels[index].to(device))
+        return video.to(device), train.labels[index].to(device)
+
+    def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+        video, labels = batch
+        return nn.functional.cross_entropy(model(video), labels)
 
     def validate() -> float:
         return scores(model, validation, clips.val.labels, device)[0]
@@ -109,4 +113,4 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
             "parameters": sum(p.numel() for p in model.parameters()),
         }
 
-    return Task(loss, validate, evaluate, generator)
+    return Task(batch, loss, validate, evaluate, generator)

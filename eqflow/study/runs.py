@@ -85,6 +85,11 @@ class Run:
         """Wall time of the training steps, validation and test apart."""
         return self.volatile["seconds"]
 
+    @property
+    def data_share(self) -> float:
+        """Share of these seconds that the loop waited for its batches."""
+        return self.volatile["data_seconds"] / self.volatile["seconds"]
+
     @cached_property
     def history(self) -> list[dict]:
         """One dict (step, seconds, train_loss, val_loss) per validation."""

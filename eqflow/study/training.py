@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,13 +24,15 @@ class Task:
     """What one run is trained on.
 
     Attributes:
-        loss: draws the next batch from `generator` and returns its loss.
+        batch: draws the next batch from `generator`, on the device that the model is on.
+        loss: of a batch; draws nothing.
         validate: the validation loss; draws nothing.
         evaluate: the final metrics, JSON values only; draws nothing.
         generator: the source of all randomness of the batches; part of the resume state.
     """
 
-    loss: Callable[[], torch.Tensor]
+    batch: Callable[[], Any]
+    loss: Callable[[Any], torch.Tensor]
     validate: Callable[[], float]
     evaluate: Callable[[], dict]
     generator: torch.Generator
@@ -38,10 +41,12 @@ class Task:
 @dataclass(frozen=True)
 class Trained:
     """`history`: one dict (step, seconds, train_loss, val_loss) per validation, train_loss being the mean
-    since the last; `seconds`: time of the training steps, validation apart."""
+    since the last; `seconds`: time of the training steps, validation apart; `data_seconds`: of which the
+    batches took."""
 
     history: list[dict]
     seconds: float
+    data_seconds: float
 
 
 def train(
@@ -73,13 +78,13 @@ def train(
             good ones of the step before, and the last saved state stands.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    start, seconds, history, losses = 0, 0.0, [], []
+    start, seconds, data_seconds, history, losses = 0, 0.0, 0.0, [], []
     if resume is not None:
         model.load_state_dict(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
         task.generator.set_state(resume["generator"])
         torch.set_rng_state(resume["rng"])
-        start, seconds = resume["step"], resume["seconds"]
+        start, seconds, data_seconds = (resume[name] for name in ("step", "seconds", "data_seconds"))
         history, losses = list(resume["history"]), list(resume["losses"])
 
     def state(step: int) -> dict:
@@ -90,6 +95,7 @@ def train(
             "rng": torch.get_rng_state(),
             "step": step,
             "seconds": seconds,
+            "data_seconds": data_seconds,
             "history": history,
             "losses": losses,
         }
@@ -98,8 +104,10 @@ def train(
     saved_at = time.perf_counter()
     for step in range(start + 1, steps + 1):
         began = time.perf_counter()
+        batch = task.batch()
+        data_seconds += time.perf_counter() - began
         optimizer.zero_grad(set_to_none=True)
-        loss = task.loss()
+        loss = task.loss(batch)
         loss.backward()
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip))
         value = float(loss.detach())
@@ -125,4 +133,4 @@ def train(
             saved_at = time.perf_counter()
         if progress:
             progress(step, value)
-    return Trained(history, seconds)
+    return Trained(history, seconds, data_seconds)

@@ -110,7 +110,7 @@ def test_training_never_sees_a_held_out_image(config):
     try:
         module.draw = lambda images, *rest: seen.append(images) or original(images, *rest)
         task = module.task(config, 0, build(config), torch.device("cpu"))
-        task.loss()
+        task.loss(task.batch())
     finally:
         module.draw = original
     kept, trained = seen

@@ -197,7 +197,10 @@ def test_plan_counts_what_is_to_be_trained(tmp_path, monkeypatch):
     monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
     write_notebook(tmp_path, "12_translating_digits", ["1"])
     text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
-    assert "12_translating_digits" in text and "4 to train, 0 found" in text and "guess" in text
+    assert "12_translating_digits" in text and "6 to train, 0 found" in text and "guess" in text
+    write_notebook(tmp_path, "14_length", ["1"])  # its runs are among those of 12: planned once
+    text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
+    assert "6 to train, 0 found" in text and "0 to train, 0 found" in text
 
 
 def test_a_run_that_fails_fails_its_notebook_only(tmp_path, monkeypatch, capsys):

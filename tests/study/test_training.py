@@ -1,10 +1,12 @@
 import io
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import toy_experiment
 
+from eqflow.study import training
 from eqflow.study.training import TrainingError, train
 
 ARGUMENTS = {"steps": 12, "lr": 0.01, "clip": 1.0, "val_every": 4}
@@ -91,6 +93,24 @@ def test_infinite_gradient_stops():
     with pytest.raises(TrainingError, match="at step 1 of 12"):
         train(net, task, **ARGUMENTS)
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_the_time_of_the_batches_is_told_apart(monkeypatch):
+    now = [0.0]
+
+    def takes(seconds, function):
+        def call(*args):
+            now[0] += seconds
+            return function(*args)
+
+        return call
+
+    net, task = start()
+    task = replace(task, batch=takes(1, task.batch), loss=takes(3, task.loss))
+    task = replace(task, validate=takes(100, task.validate))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    trained = train(net, task, **ARGUMENTS)
+    assert (trained.data_seconds, trained.seconds) == (12, 48)
 
 
 def test_train_loss_is_the_mean_since_the_last_validation():

@@ -49,7 +49,10 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
     def error(x: torch.Tensor) -> torch.Tensor:
         return (model(x) - x.sum(1, keepdim=True).sin()).square().mean()
 
-    def loss() -> torch.Tensor:
+    def batch() -> torch.Tensor:
+        return torch.randn(8, 4, generator=generator).to(device)
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
         step[0] += 1
         if kind == "slow":
             time.sleep(0.05)
@@ -57,7 +60,7 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
             raise RuntimeError("this run is meant to fail")
         if kind == "dies" and step[0] == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        value = error(torch.randn(8, 4, generator=generator).to(device))
+        value = error(x)
         return value * float("nan") if kind == "nan" and step[0] == 7 else value
 
     def validate() -> float:
@@ -67,6 +70,7 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
         model.train()
         return value
 
-    return Task(
-        loss, validate, lambda: {"test_mse": validate(), "threads": torch.get_num_threads()}, generator
-    )
+    def evaluate() -> dict:
+        return {"test_mse": validate(), "threads": torch.get_num_threads()}
+
+    return Task(batch, loss, validate, evaluate, generator)
