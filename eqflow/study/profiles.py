@@ -117,7 +117,7 @@ BOUNCING = replace(
     TWO_DIGITS,
     video="bouncing",
     steps=400,
-    canvas={"embedded": (14, 28), "real": (28, 48)},
+    canvas={"embedded": (12, 40), "real": (28, 48)},
     models={
         "grnn": ModelSettings(STILL, 0.04),
         "fernn": ModelSettings(line(-2, -1, 0, 1, 2), 0.06),
