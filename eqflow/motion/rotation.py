@@ -25,6 +25,9 @@ from .interpolation import (
 DECODERS = ("equivariant", "plain")
 
 
+FED_BACK = 1 / 3  # gain of first weights: a prediction is fed back, and must not grow on its way
+
+
 class RotationState(NamedTuple):
     """The state after frame t.
 
@@ -146,18 +149,12 @@ class RotationCell(nn.Module):
         self.rotate, self.interpolation = rotate, interpolation
         group, options = cyclic(orientations), {"kernel_size": kernel_size, "bias": False}
         self.input_conv = SteerableConv2d(group, in_channels, hidden_fields, in_type="trivial", **options)
-        self.hidden_conv = SteerableConv2d(group, hidden_fields, hidden_fields, **options)
-        self.reset_parameters()
+        self.hidden_conv = SteerableConv2d(group, hidden_fields, hidden_fields, gain=FED_BACK, **options)
 
-    @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw both weights anew: U by He's rule, W with the variance 1 / (3 fan in) of `nn.Conv2d`.
-
-        By He's rule, W would keep all that a state holds, and 20 steps would pile up.
-        """
+        """Draw both weights anew: U by He's rule, W as `nn.Conv2d`, or 20 steps would pile up."""
         self.input_conv.reset_parameters(generator)
         self.hidden_conv.reset_parameters(generator)
-        self.hidden_conv.weight.mul_(6**-0.5)
 
     def forward(self, x_t: Tensor, state: RotationState | None = None) -> RotationState:
         """One step: frame (B, C, H, W) and state (None at first) -> next state."""
@@ -252,10 +249,10 @@ class RotationCell(nn.Module):
             widths = [self.hidden_channels] * (layers + 1) + [self.in_channels]
             return nn.ModuleList(ZeroPaddedConv(c, k, 3) for c, k in pairwise(widths))
         group, f = cyclic(self.orientations), self.hidden_fields
-        between = [SteerableConv2d(group, f, f, bias=False) for _ in range(layers)]
-        return nn.ModuleList(
-            [*between, SteerableConv2d(group, f, self.in_channels, out_type="trivial", bias=False)]
-        )
+        options = {"bias": False, "gain": FED_BACK}
+        between = [SteerableConv2d(group, f, f, **options) for _ in range(layers)]
+        last = SteerableConv2d(group, f, self.in_channels, out_type="trivial", **options)
+        return nn.ModuleList([*between, last])
 
     def extra_repr(self) -> str:
         omegas = [motion.omega for motion in self.motions]

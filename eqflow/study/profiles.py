@@ -61,7 +61,7 @@ TRANSLATING = PredictionSettings(
         "grnn": ModelSettings(STILL, 0.025),
         "fernn_v1": ModelSettings(square(1), 0.055),
         "fernn_v2": ModelSettings(square(2), 0.12),
-        "grnn_matched": ModelSettings(STILL, 0.025, steps_factor=6, seeds=2),
+        "grnn_matched": ModelSettings(STILL, 0.025, steps_factor=6, seeds=1),
     },
 )
 # Angles are multiples of 360 / orientations, so that the twelve orientations of quick turn by 30 degrees.
@@ -71,7 +71,7 @@ ROTATING = PredictionSettings(
     speeds=turns(120, 30),
     orientations=12,
     channels=24,
-    steps=320,
+    steps=240,
     seeds=2,
     models={
         "grnn": ModelSettings((0.0,), 0.05),
@@ -91,7 +91,7 @@ BETWEEN = replace(
     TRANSLATING,
     max_speed=(5, 0),
     seeds=2,
-    steps=480,
+    steps=400,
     models={
         "grnn": ModelSettings(STILL, 0.025),
         "v_slow": ModelSettings(line(-1, 0, 1), 0.035),
@@ -112,7 +112,7 @@ MIXING = replace(
         "fernn_v2_mixing": ModelSettings(line(-2, -1, 0, 1, 2), 0.1, options={"velocity_mixing": 3}),
     },
 )
-TWO_DIGITS = replace(SLOW, max_speed=2, digits=2, steps=480)
+TWO_DIGITS = replace(SLOW, max_speed=2, digits=2, steps=400)
 BOUNCING = replace(
     TWO_DIGITS,
     video="bouncing",
@@ -127,7 +127,7 @@ BOUNCING = replace(
 WIDE = replace(
     TWO_DIGITS,
     channels=8,
-    steps=320,
+    steps=240,
     models={
         "grnn": ModelSettings(STILL, 0.015),
         "grnn_x8": ModelSettings(STILL, 0.3, options={"channels": 64}),
@@ -139,9 +139,9 @@ ACTIONS = RecognitionSettings(
     channels=(8, 12, 16),
     frames=8,
     batch_size=16,
-    steps=200,
+    steps=240,
     lr=3e-3,
-    val_every=20,
+    val_every=24,
     seeds=2,
     models={
         "cnn3d": ModelSettings(STILL, 0.03, options={"net": "conv3d", "channels": (8, 16, 32)}),

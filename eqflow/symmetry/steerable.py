@@ -159,6 +159,8 @@ class SteerableConv2d(nn.Module):
         kernel_size: odd.
         padding: "zero" or "circular".
         bias: one number per output field (for SO(2), on its invariant channel), zero at first.
+        gain: fan in times the mean variance of the first filter's entries: 2 is He's rule, which keeps what
+            passes a ReLU; 1/3 that of `nn.Conv2d`, for what is fed back again and again.
         generator: for the initial weights.
 
     Attributes:
@@ -179,6 +181,7 @@ class SteerableConv2d(nn.Module):
         kernel_size: int = 3,
         padding: str = "zero",
         bias: bool = True,
+        gain: float = 2.0,
         generator: torch.Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -188,7 +191,7 @@ class SteerableConv2d(nn.Module):
             raise ValueError(f"expected a padding among {tuple(PADDINGS)}; got {padding!r}")
         dtype = dtype or torch.get_default_dtype()
         self.group, self.in_type, self.out_type = group, in_type, out_type
-        self.kernel_size, self.padding = kernel_size, padding
+        self.kernel_size, self.padding, self.gain = kernel_size, padding, gain
         self.in_channels = in_fields * field_channels(group, in_type)
         self.out_channels = out_fields * field_channels(group, out_type)
         basis = steerable_basis(group, in_type, out_type, kernel_size)
@@ -198,9 +201,9 @@ class SteerableConv2d(nn.Module):
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """He's rule on the expanded filter: its entries' mean variance is 2 / (in_channels k^2)."""
+        """So that the mean variance of the expanded filter's entries is gain / (in_channels k^2)."""
         _, in_fields, size = self.weight.shape
-        std = (2 * self.basis.shape[1] / (in_fields * size)) ** 0.5  # the basis elements have norm 1
+        std = (self.gain * self.basis.shape[1] / (in_fields * size)) ** 0.5  # the basis elements have norm 1
         nn.init.normal_(self.weight, std=std, generator=generator)
         if self.bias is not None:
             nn.init.zeros_(self.bias)

@@ -62,11 +62,20 @@ def test_batches_come_from_the_training_subjects_alone(config):
 
     made = task(config, 0, Watch(), CPU)
     made.loss(made.batch())
-    known = {frame.double().sum().item() for frame in clips.train.video[:, 0]}  # moving keeps the sum
-    other = {frame.double().sum().item() for frame in clips.test.video[:, 0]} - known
-    sums = {frame.double().sum().item() for frame in seen[0][:, 0]}
-    assert all(min(abs(s - k) for k in known) < 1e-3 for s in sums)
-    assert other
+    # Moving keeps the sum of squares of a frame, which tells clips apart.
+    energy = {
+        name: getattr(clips, name).video[:, 0].double().square().sum((1, 2, 3)) for name in ("train", "test")
+    }
+    shown = seen[0][:, 0].double().square().sum((1, 2, 3))
+    assert (shown[:, None] - energy["train"]).abs().amin(1).max() < 1e-4
+    assert (energy["test"][:, None] - energy["train"]).abs().amin(1).max() > 1e-2
+
+
+def test_clips_are_standardized_whatever_the_camera(config):
+    video = clips_of(config).test.video[:4]
+    for seen in (video, moved(video, config, torch.Generator().manual_seed(0))):
+        torch.testing.assert_close(seen.mean((1, 2, 3, 4)), torch.zeros(4), atol=1e-5, rtol=0)
+        torch.testing.assert_close(seen.std((1, 2, 3, 4)), torch.ones(4), atol=1e-5, rtol=0)
 
 
 def test_scores_are_what_they_say(config):
