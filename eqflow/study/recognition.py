@@ -50,8 +50,8 @@ def data_label(config: dict) -> str:
 def standardized(clips: Clips) -> Clips:
     """Every clip with mean 0 and standard deviation 1, which no camera motion on the torus changes.
 
-    Inferred **[i]**. Without it the brightness of the wall outweighs the figure before it, and the narrow nets
-    of the quick profile stay at chance.
+    Inferred **[i]**. Without it the brightness of the wall outweighs the figure before it, and narrow nets
+    stay at chance.
     """
     video, axes = clips.video, (1, 2, 3, 4)
     deviation = video.std(axes, keepdim=True).clamp_min(1e-3)
