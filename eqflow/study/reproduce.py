@@ -136,7 +136,11 @@ def plan(request: Request) -> str:
         row = {"notebook": path.stem, "runs": f"{cost.to_train} to train, {cost.found} found"}
         row |= {"training (min)": f"{cost.seconds / 60:.1f}", "notebook (min)": f"{seconds / 60:.1f}"}
         rows.append(row | {"memory (MB)": f"{memory:.0f}", "basis": "measured" if found else "guess"})
-    return f"{markdown_table(pd.DataFrame(rows))}\nExpected in all: {total / 60:.1f} min.\n"
+    wall = f"{total / 60:.1f} min" if total < 3 * 3600 else f"{total / 3600:.0f} hours"
+    text = f"{markdown_table(pd.DataFrame(rows))}\nExpected in all: {wall}.\n"
+    if request.level.name == "paper" and device.type == "cpu":
+        text += "The guesses are for a GPU: without one it takes many times as long.\n"
+    return text
 
 
 def reproduce(request: Request) -> int:

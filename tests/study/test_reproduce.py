@@ -203,6 +203,12 @@ def test_plan_counts_what_is_to_be_trained(tmp_path, monkeypatch):
     assert "6 to train, 0 found" in text and "0 to train, 0 found" in text
 
 
+def test_the_plan_of_the_paper_profile_is_in_hours_and_for_a_gpu(tmp_path):
+    write_notebook(tmp_path, "13_rotating_digits", ["1"])
+    text = plan(Request(source=tmp_path, profile="paper", device="cpu", results=tmp_path / "results"))
+    assert " hours." in text and "for a GPU" in text
+
+
 def test_a_run_that_fails_fails_its_notebook_only(tmp_path, monkeypatch, capsys):
     from eqflow.study.engine import RunsFailed
 
