@@ -19,15 +19,11 @@ backward); the yardstick is the best plain convolution, measured in the same run
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import platform
-from pathlib import Path
-from statistics import median
 
 import torch
 
-from benchmarks import reference
+from benchmarks import reference, tables
 from eqflow.motion import FramePredictor, TranslationCell
 from eqflow.study.meters import peak_bytes, seconds
 from eqflow.symmetry import MotionSet, translation_grid
@@ -102,11 +98,7 @@ def contenders(args, motions: MotionSet) -> dict:
 
 
 def time_all(args, v: int) -> dict[str, float]:
-    runs, device = contenders(args, grid(v)), torch.device(args.device)
-    for run in runs.values():
-        run()
-    rounds = [{name: seconds(run, device) for name, run in runs.items()} for _ in range(args.rounds)]
-    return {name: median(turn[name] for turn in rounds) for name in runs}
+    return tables.in_turn(contenders(args, grid(v)), args.rounds, torch.device(args.device))
 
 
 def memory_all(args, v: int) -> dict[str, float]:
@@ -131,19 +123,6 @@ def compare(args) -> tuple[list[dict], float]:
     return rows, peak
 
 
-def machine(args) -> str:
-    """What ran it, without names of hosts."""
-    if args.device.startswith("cuda"):
-        chip = torch.cuda.get_device_name(args.device)
-    else:
-        info = Path("/proc/cpuinfo")
-        lines = info.read_text().splitlines() if info.exists() else []
-        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-        chip = f"{names[0] if names else platform.processor()}, {args.threads} thread(s)"
-        chip += f", {torch.backends.cpu.get_cpu_capability()}"
-    return f"{chip}; torch {torch.__version__}; {args.dtype}"
-
-
 def verdict(row: dict) -> str:
     speedup, memory = TARGETS.get(row["V"], (0, None))
     met = row["speedup"] >= speedup and row["memory"] <= (memory or float("inf"))
@@ -151,44 +130,18 @@ def verdict(row: dict) -> str:
     return ", ".join(filter(None, wanted)) + (" met" if met else " MISSED") if any(wanted) else ""
 
 
-def markdown(rows: list[dict], args, peak: float) -> str:
-    lines = [
-        f"Training step of the frame predictor, {args.frames} + {args.horizon} frames, "
-        f"{args.size}x{args.size}, batch {args.batch}, {args.channels} channels; "
-        f"medians of {args.rounds} interleaved rounds.",
-        f"{machine(args)}; best convolution {peak:.0f} GFLOP/s.",
-        "",
-        "| " + " | ".join([*FORMATS, "target"]) + " |",
-        "|" + "---|" * (len(FORMATS) + 1),
-    ]
-    for row in rows:
-        cells = [format(row[name], form) for name, form in FORMATS.items()]
-        lines.append("| " + " | ".join([*cells, verdict(row)]) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--velocities", type=int, nargs="+", default=[1, 9, 25, 49], help="|V|, odd squares")
-    parser.add_argument("--channels", type=int, default=16)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=28, help="side of the canvas, pixels")
-    parser.add_argument("--frames", type=int, default=10)
-    parser.add_argument("--horizon", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float64", "bfloat16"])
-    parser.add_argument("--output", type=Path, default=Path("results/bench"), help="folder of the tables")
-    args = parser.parse_args(arguments)
+    sizes = {"channels": 16, "batch": 8, "size": 28, "frames": 10, "horizon": 10}
+    args = tables.options(__doc__, velocities=[1, 9, 25, 49], rounds=7, **sizes).parse_args(arguments)
     torch.set_num_threads(args.threads)
     rows, peak = compare(args)
-    text = markdown(rows, args, peak)
-    print(text, end="")
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "frame_predictor.md").write_text(text)
-    table = [",".join(FORMATS), *(",".join(f"{row[name]:.6g}" for name in FORMATS) for row in rows)]
-    (args.output / "frame_predictor.csv").write_text("\n".join(table) + "\n")
+    text = (
+        f"Training step of the frame predictor, {args.frames} + {args.horizon} frames, "
+        f"{args.size}x{args.size}, batch {args.batch}, {args.channels} channels; "
+        f"medians of {args.rounds} interleaved rounds.\n"
+        f"{tables.machine(args)}; best convolution {peak:.0f} GFLOP/s.\n\n"
+    )
+    tables.save(args.output, "frame_predictor", text + tables.markdown(rows, FORMATS, verdict), rows)
 
 
 if __name__ == "__main__":

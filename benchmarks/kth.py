@@ -11,16 +11,12 @@ are ours.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from statistics import median
-
 import torch
 import torch.nn.functional as F
 
-from benchmarks import reference_kth
-from benchmarks.frame_predictor import machine, peak_bytes, seconds
+from benchmarks import reference_kth, tables
 from eqflow.motion import ActionClassifier, Conv3dClassifier
+from eqflow.study.meters import peak_bytes
 from eqflow.symmetry import translation_grid
 
 TARGETS = {9: 2.0, 25: 2.0}  # |V|: speed-up
@@ -38,7 +34,7 @@ FORMATS = {  # of the columns
 
 def contenders(args, v: int) -> dict:
     """One training step of each, by name; loop and ours with the same weights, all with the same input."""
-    device = torch.device(args.device)
+    device, dtype = torch.device(args.device), getattr(torch, args.dtype)
     generator = torch.Generator().manual_seed(0)
     motions = translation_grid((round(v**0.5) - 1) // 2)
     widths = args.channels // 4, args.channels // 2, args.channels
@@ -48,8 +44,10 @@ def contenders(args, v: int) -> dict:
     cnn = Conv3dClassifier(channels=tuple(k // 2 for k in widths))
     for model in (ours, learned, cnn):
         model.reset_parameters(generator)
-        model.to(device)
-    video = torch.rand(args.batch, args.frames, 1, args.size, args.size, generator=generator).to(device)
+        model.to(device, dtype)
+    video = torch.rand(args.batch, args.frames, 1, args.size, args.size, generator=generator).to(
+        device, dtype
+    )
     labels = torch.randint(6, (args.batch,), generator=generator).to(device)
     weights = {**dict(ours.named_parameters()), **dict(ours.named_buffers())}
     velocities = [(m.vx, m.vy) for m in motions]
@@ -69,17 +67,17 @@ def contenders(args, v: int) -> dict:
     }
 
 
-def measure(args, v: int) -> tuple[dict, float]:
-    """A row of the table, and the seconds of the 3-D CNN."""
-    runs, device = contenders(args, v), torch.device(args.device)
-    for run in runs.values():
-        run()
-    rounds = [{name: seconds(run, device) for name, run in runs.items()} for _ in range(args.rounds)]
-    spent = {name: median(turn[name] for turn in rounds) for name in runs}
-    held = {name: peak_bytes(runs[name], device) / 2**20 for name in ("loop", "ours")}
-    values = [v, spent["loop"], spent["ours"], spent["loop"] / spent["ours"]]
-    values += [held["loop"], held["ours"], held["ours"] / held["loop"], spent["learned"]]
-    return dict(zip(FORMATS, values, strict=True)), spent["3-D CNN"]
+def compare(args) -> tuple[list[dict], float]:
+    """A row per |V|, and the seconds of the 3-D CNN."""
+    device, rows = torch.device(args.device), []
+    times = [tables.in_turn(contenders(args, v), args.rounds, device) for v in args.velocities]
+    for v, spent in zip(args.velocities, times, strict=True):  # memory after all timing, as it moves malloc
+        runs = contenders(args, v)
+        held = {name: peak_bytes(runs[name], device) / 2**20 for name in ("loop", "ours")}
+        values = [v, spent["loop"], spent["ours"], spent["loop"] / spent["ours"]]
+        values += [held["loop"], held["ours"], held["ours"] / held["loop"], spent["learned"]]
+        rows.append(dict(zip(FORMATS, values, strict=True)))
+    return rows, times[0]["3-D CNN"]
 
 
 def verdict(row: dict) -> str:
@@ -87,45 +85,20 @@ def verdict(row: dict) -> str:
     return "" if wanted is None else f"{wanted}x " + ("met" if row["speedup"] >= wanted else "MISSED")
 
 
-def markdown(rows: list[dict], args, cnn: float) -> str:
-    lines = [
+def main(arguments: list[str] | None = None) -> None:
+    sizes = {"channels": 32, "batch": 4, "size": 32, "frames": 16}
+    parser = tables.options(__doc__, velocities=[1, 9, 25], rounds=3, **sizes)
+    parser.add_argument("--padding", default="zero", choices=["zero", "circular"])
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    rows, cnn = compare(args)
+    text = (
         f"Training step of the action classifier, {args.frames} frames, {args.size}x{args.size}, batch "
         f"{args.batch}, {args.channels} channels, {args.padding} padding; medians of {args.rounds} "
-        "interleaved rounds.",
-        f"{machine(args)}. learned_s: G-RNN+. 3-D CNN with {args.channels // 2} channels: {cnn:.3f} s.",
-        "",
-        "| " + " | ".join([*FORMATS, "target"]) + " |",
-        "|" + "---|" * (len(FORMATS) + 1),
-    ]
-    for row in rows:
-        cells = [format(row[name], form) for name, form in FORMATS.items()]
-        lines.append("| " + " | ".join([*cells, verdict(row)]) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--velocities", type=int, nargs="+", default=[1, 9, 25], help="|V|, odd squares")
-    parser.add_argument("--channels", type=int, default=32, help="of the recurrence; 128 as published")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--size", type=int, default=32, help="side of the frames, pixels")
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--padding", default="zero", choices=["zero", "circular"])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=Path("results/bench"), help="folder of the tables")
-    args = parser.parse_args(arguments)
-    args.dtype = "float32"
-    torch.set_num_threads(args.threads)
-    measured = [measure(args, v) for v in args.velocities]
-    rows = [row for row, _ in measured]
-    text = markdown(rows, args, measured[0][1])
-    print(text, end="")
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "kth.md").write_text(text)
-    table = [",".join(FORMATS), *(",".join(f"{row[name]:.6g}" for name in FORMATS) for row in rows)]
-    (args.output / "kth.csv").write_text("\n".join(table) + "\n")
+        f"interleaved rounds.\n{tables.machine(args)}. learned_s: G-RNN+. 3-D CNN with "
+        f"{args.channels // 2} channels: {cnn:.3f} s.\n\n"
+    )
+    tables.save(args.output, "kth", text + tables.markdown(rows, FORMATS, verdict), rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Speed and memory of a training step of the frame predictor with rotations, against the plain loop over V.
 
-    python -m benchmarks.rotation [--velocities 1 5 9] [--rounds 7] ...
+    python -m benchmarks.rotation [--velocities 1 5 9] [--rounds 5] ...
 
 Five contenders run forward and backward in one process, in turn, round after round; seconds are medians over
 the rounds, speed-ups ratios of medians (`benchmarks.frame_predictor` says how both are measured):
@@ -14,15 +14,12 @@ exact (`RotationCell` says by how much).
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from statistics import median
-
 import torch
 
 from benchmarks import reference_rotation as reference
-from benchmarks.frame_predictor import machine, peak_bytes, seconds
+from benchmarks import tables
 from eqflow.motion import FramePredictor, RotationCell
+from eqflow.study.meters import peak_bytes
 from eqflow.symmetry import rotation_set
 
 TARGETS = {"speedup": 1.8, "memory": 0.75}  # of both forms, at |V| = 1, 5 and 9
@@ -46,8 +43,8 @@ def contenders(args, v: int) -> dict:
     generator = torch.Generator().manual_seed(0)
     omegas = [360 // args.orientations * i for i in range(-(v // 2), v // 2 + 1)]
     frames = torch.rand(args.batch, args.frames, 1, args.size, args.size, generator=generator)
-    device = torch.device(args.device)
-    frames = frames.to(device)
+    device, dtype = torch.device(args.device), getattr(torch, args.dtype)
+    frames = frames.to(device, dtype)
     runs = {}
     for name, rotate, interpolation in [
         ("state", "state", "bilinear"),
@@ -64,7 +61,7 @@ def contenders(args, v: int) -> dict:
         )
         model = FramePredictor(cell)
         model.reset_parameters(torch.Generator().manual_seed(0))
-        model = model.to(device)
+        model = model.to(device, dtype)
 
         def train(predict, model=model):
             model.zero_grad()
@@ -82,13 +79,8 @@ def contenders(args, v: int) -> dict:
 
 def compare(args) -> list[dict]:
     """A row per |V|."""
-    device, spent = torch.device(args.device), []
-    for v in args.velocities:
-        runs = contenders(args, v)
-        for run in runs.values():
-            run()
-        rounds = [{name: seconds(run, device) for name, run in runs.items()} for _ in range(args.rounds)]
-        spent.append({name: median(turn[name] for turn in rounds) for name in runs})
+    device = torch.device(args.device)
+    spent = [tables.in_turn(contenders(args, v), args.rounds, device) for v in args.velocities]
     rows = []
     for v, s in zip(args.velocities, spent, strict=True):  # memory after all timing: it changes malloc's mood
         m = {name: peak_bytes(run, device) for name, run in contenders(args, v).items()}
@@ -110,45 +102,17 @@ def verdict(row: dict) -> str:
     return f"{TARGETS['speedup']}x, memory {TARGETS['memory']}: " + ", ".join(words)
 
 
-def markdown(rows: list[dict], args) -> str:
-    lines = [
-        f"Training step of the frame predictor with rotations, C_{args.orientations}, {args.fields} fields, "
-        f"{args.frames} + {args.horizon} frames, {args.size}x{args.size}, batch {args.batch}; medians of "
-        f"{args.rounds} interleaved rounds. Memory is a share of the loop's.",
-        f"{machine(args)}.",
-        "",
-        "| " + " | ".join([*FORMATS, "target"]) + " |",
-        "|" + "---|" * (len(FORMATS) + 1),
-    ]
-    for row in rows:
-        cells = [format(row[name], form) for name, form in FORMATS.items()]
-        lines.append("| " + " | ".join([*cells, verdict(row)]) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--velocities", type=int, nargs="+", default=[1, 5, 9], help="|V|, odd")
-    parser.add_argument("--orientations", type=int, default=12)
-    parser.add_argument("--fields", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=28, help="side of the canvas, pixels")
-    parser.add_argument("--frames", type=int, default=10)
-    parser.add_argument("--horizon", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=Path("results/bench"), help="folder of the tables")
-    args = parser.parse_args(arguments)
-    args.dtype = "float32"
+    sizes = {"orientations": 12, "fields": 2, "batch": 8, "size": 28, "frames": 10, "horizon": 10}
+    args = tables.options(__doc__, velocities=[1, 5, 9], rounds=5, **sizes).parse_args(arguments)
     torch.set_num_threads(args.threads)
     rows = compare(args)
-    text = markdown(rows, args)
-    print(text, end="")
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "rotation.md").write_text(text)
-    table = [",".join(FORMATS), *(",".join(f"{row[name]:.6g}" for name in FORMATS) for row in rows)]
-    (args.output / "rotation.csv").write_text("\n".join(table) + "\n")
+    text = (
+        f"Training step of the frame predictor with rotations, C_{args.orientations}, {args.fields} fields, "
+        f"{args.frames} + {args.horizon} frames, {args.size}x{args.size}, batch {args.batch}; medians of "
+        f"{args.rounds} interleaved rounds. Memory is a share of the loop's.\n{tables.machine(args)}.\n\n"
+    )
+    tables.save(args.output, "rotation", text + tables.markdown(rows, FORMATS, verdict), rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How a training step of the frame predictor grows with |V|: is its cost a line, and how steep?
 
-    python -m benchmarks.velocities [--velocities 1 3 ... 23] [--batch 8] [--rounds 5] [--device cuda] ...
+    python -m benchmarks.velocities [--velocities 1 3 ... 23] [--batch 8] [--rounds 3] [--device cuda] ...
 
 |V| velocities along x, symmetric about 0, at most 11 px/frame at |V| = 23. The contenders and their weights
 are those of `benchmarks.frame_predictor`. A round times every contender at every |V|, so that a change in
@@ -13,14 +13,11 @@ bent, and the ratio of slopes depends on how far V reaches; the parabola's R2 st
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from statistics import median
-
 import torch
 
-from benchmarks.frame_predictor import contenders, machine, peak_bytes, seconds
-from eqflow.study.meters import Line, fit_line
+from benchmarks import tables
+from benchmarks.frame_predictor import contenders
+from eqflow.study.meters import Line, fit_line, peak_bytes
 from eqflow.symmetry import MotionSet, Translation
 
 NAMES = ("loop", "unbind", "ours")
@@ -38,14 +35,9 @@ def measure(args) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Seconds (medians) and MiB at every |V|, by contender."""
     device = torch.device(args.device)
     runs = {v: contenders(args, along_x(v)) for v in args.velocities}
-    for v in args.velocities:
-        for run in runs[v].values():
-            run()
-    rounds = [
-        {(v, name): seconds(runs[v][name], device) for v in args.velocities for name in NAMES}
-        for _ in range(args.rounds)
-    ]
-    spent = {name: [median(turn[v, name] for turn in rounds) for v in args.velocities] for name in NAMES}
+    every = {(v, name): runs[v][name] for v in args.velocities for name in NAMES}
+    medians = tables.in_turn(every, args.rounds, device)
+    spent = {name: [medians[v, name] for v in args.velocities] for name in NAMES}
     # Afterwards: the profiler changes how malloc serves the next step, and with it that step's page faults.
     held = {name: [peak_bytes(runs[v][name], device) / 2**20 for v in args.velocities] for name in NAMES}
     return spent, held
@@ -66,7 +58,7 @@ def markdown(args, spent, held, lines: dict[str, dict[str, Line]]) -> str:
     text = [
         f"Training step of the frame predictor against |V| (velocities along x), {args.frames} + "
         f"{args.horizon} frames, {args.size}x{args.size}, batch {args.batch}, {args.channels} channels; "
-        f"medians of {args.rounds} interleaved rounds. {machine(args)}.",
+        f"medians of {args.rounds} interleaved rounds. {tables.machine(args)}.",
         "",
         "In brackets: the residual from the line.",
         "",
@@ -92,36 +84,18 @@ def markdown(args, spent, held, lines: dict[str, dict[str, Line]]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--velocities", type=int, nargs="+", default=list(range(1, 24, 2)), help="|V|, odd")
-    parser.add_argument("--channels", type=int, default=16)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=28, help="side of the canvas, pixels")
-    parser.add_argument("--frames", type=int, default=10)
-    parser.add_argument("--horizon", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float64", "bfloat16"])
-    parser.add_argument("--output", type=Path, default=Path("results/bench"), help="folder of the tables")
-    args = parser.parse_args(arguments)
+    sizes = {"channels": 16, "batch": 8, "size": 28, "frames": 10, "horizon": 10}
+    args = tables.options(__doc__, velocities=range(1, 24, 2), rounds=3, **sizes).parse_args(arguments)
     torch.set_num_threads(args.threads)
     spent, held = measure(args)
     lines = {
         kind: {name: fit_line(args.velocities, values[name]) for name in NAMES}
         for kind, values in (("time", spent), ("memory", held))
     }
-    text = markdown(args, spent, held, lines)
-    print(text, end="")
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "velocities.md").write_text(text)
     columns = {"V": args.velocities}
     columns |= {f"{name}_s": spent[name] for name in NAMES} | {f"{name}_MiB": held[name] for name in NAMES}
-    table = [
-        ",".join(columns),
-        *(",".join(f"{x:.6g}" for x in row) for row in zip(*columns.values(), strict=True)),
-    ]
-    (args.output / "velocities.csv").write_text("\n".join(table) + "\n")
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    tables.save(args.output, "velocities", markdown(args, spent, held, lines), rows)
 
 
 if __name__ == "__main__":

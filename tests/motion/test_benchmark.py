@@ -7,6 +7,7 @@ import time
 import torch
 
 from benchmarks import frame_predictor
+from eqflow.study import meters
 
 
 def test_runs_and_writes_its_tables(tmp_path, monkeypatch, capfd):
@@ -28,14 +29,14 @@ def test_memory_is_a_peak():
             for _ in range(3):
                 kept[:] = [*kept[-keep:], torch.ones(1 << 18)] if keep else [torch.ones(1 << 18)]
 
-        return frame_predictor.peak_bytes(run, torch.device("cpu")) / 2**20
+        return meters.peak_bytes(run, torch.device("cpu")) / 2**20
 
     assert 1 <= peak(0) < 2.5 and 2.9 < peak(3) < 3.5
 
 
 def test_seconds_of_one_thread_are_its_own():
     assert torch.get_num_threads() == 1
-    assert frame_predictor.seconds(lambda: time.sleep(0.05), torch.device("cpu")) < 0.02
+    assert meters.seconds(lambda: time.sleep(0.05), torch.device("cpu")) < 0.02
 
 
 def test_verdict():
