@@ -1,0 +1,1 @@
+"""Invertible equivariant maps, and the densities that they carry (conventions of `torch.distributions`)."""
