@@ -78,19 +78,31 @@ def move(h: Tensor, degrees: float, n: int, turn) -> Tensor:
     return fields.roll(round(degrees * n / 360), 2).flatten(1, 2)
 
 
+def hidden_sum(slices: list, weights: Tensor, i: int, turned=lambda z, j: z) -> Tensor:
+    """Sum over the kernel along V: W_d * (slice i + d, turned), zeros beyond the ends of V."""
+    taps = weights.split(len(weights), 1)
+    neighbours = [(i + d - len(taps) // 2, w) for d, w in enumerate(taps)]
+    return sum(conv(turned(slices[j], j), w) for j, w in neighbours if 0 <= j < len(slices))
+
+
 def state_step(filters, omegas, n, x, h, t, turn, nonlinearity) -> Tensor:
     """h(w) <- sigma(W * psi_1(w) h(w) + U * x): x (B, C, H, W), h (B, V, K, H, W)."""
     u = conv(x, filters["input"])
     slices = [move(h[:, i], omega, n, turn) for i, omega in enumerate(omegas)]
-    return torch.stack([nonlinearity(conv(s, filters["hidden"]) + u) for s in slices], 1)
+    sums = [hidden_sum(slices, filters["hidden"], i) for i in range(len(omegas))]
+    return torch.stack([nonlinearity(s + u) for s in sums], 1)
 
 
 def input_step(filters, omegas, n, x, h, t, turn, nonlinearity) -> Tensor:
     """The same in the turning frames: h(w) <- sigma(W * h(w) + U * psi_-t(w) x), for frame t = 0, 1, ..."""
     out = []
     for i, omega in enumerate(omegas):
+
+        def turned(z, j, omega=omega):  # slice j, seen in the frame of slice i
+            return z if omegas[j] == omega else move(z, (omegas[j] - omega) * t, n, turn)
+
         u = conv(turn(x, -omega * t), filters["input"])
-        out.append(nonlinearity(conv(h[:, i], filters["hidden"]) + u))
+        out.append(nonlinearity(hidden_sum(h.unbind(1), filters["hidden"], i, turned) + u))
     return torch.stack(out, 1)
 
 

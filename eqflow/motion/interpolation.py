@@ -27,6 +27,8 @@ from torch.autograd.function import once_differentiable
 
 from eqflow.symmetry.grid import quarter_turns, rotation_matrix
 
+from .cells import CircularConv
+
 INTERPOLATIONS = {  # name: (half the support in pixels, weight at distance d >= 0 within it)
     "bilinear": (1, lambda d: 1 - d),
     "bicubic": (
@@ -266,6 +268,13 @@ def zero_padded_conv(x: Tensor, weight: Tensor, nonlinearity: str = "linear") ->
     """Convolution of the same size, (B, H, W, C) with (K, C, k, k) -> (B, H, W, K), zeros outside."""
     z = _conv(x, weight)
     return z if nonlinearity == "linear" else torch.relu_(z)
+
+
+class ZeroPaddedConv(CircularConv):
+    """An ordinary convolution without bias, zeros outside, channels-last: (B, H, W, C) -> (B, H, W, K)."""
+
+    def forward(self, x: Tensor, nonlinearity: str = "linear") -> Tensor:
+        return zero_padded_conv(x, self.weight, nonlinearity)
 
 
 def _at(x: Tensor | list[Tensor], i: int) -> Tensor:

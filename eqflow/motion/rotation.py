@@ -6,23 +6,22 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eqflow.symmetry import MotionSet, Rotation, cyclic
 from eqflow.symmetry.steerable import SteerableConv2d
 
-from .cells import CircularConv
 from .interpolation import (
     INTERPOLATIONS,
     RotatingStep,
     Turned,
     TurnedMaximum,
+    ZeroPaddedConv,
     roll_orientations,
     turn,
     zero_padded_conv,
 )
-
-DECODERS = ("equivariant", "plain")
 
 
 FED_BACK = 1 / 3  # gain of first weights: a prediction is fed back, and must not grow on its way
@@ -34,19 +33,13 @@ class RotationState(NamedTuple):
     Attributes:
         h: (V, B, H, W, K), or (1, B, H, W, K) while it is the same for every slice (after frame 0).
         t: Index of the last frame read; slice omega has turned by omega t degrees since frame 0.
-        filters: U and W, expanded once for the sequence: (K, C, k, k) and (1 or V, K, K, k, k).
+        filters: U and W, expanded once for the sequence: (K, C, k, k) and (1 or V, K, m K, k, k), where m
+            is the side of the kernel along V.
     """
 
     h: Tensor
     t: int
     filters: tuple[Tensor, Tensor]
-
-
-class ZeroPaddedConv(CircularConv):
-    """An ordinary convolution without bias, zeros outside, channels-last: (B, H, W, C) -> (B, H, W, K)."""
-
-    def forward(self, x: Tensor, nonlinearity: str = "linear") -> Tensor:
-        return zero_padded_conv(x, self.weight, nonlinearity)
 
 
 class RotationCell(nn.Module):
@@ -96,12 +89,22 @@ class RotationCell(nn.Module):
     .012 for the default. What remains in the decoded image is the decoder's: 3x3 kernels on a grid commute
     with 30 degrees only roughly (see `SteerableConv2d`).
 
+    Mixing over V adds to each slice its neighbours in V after they have moved, omega + d delta with a kernel
+    W_d of their own, delta being the spacing of V. In the turning frame that is
+
+    .. math:: \\tilde h_t(\omega) = \sigma(\sum_d W_d * \psi_t(d \delta) \tilde h_{t-1}(\omega + d \delta)
+              + U * \psi_{-t}(\omega) x_t)
+
+    so that a slice is still never interpolated, but what it reads of its neighbours is.
+
     Args:
         in_channels: C.
         hidden_fields: Regular fields; K = hidden_fields * orientations channels, field by field.
         motions: V, a `MotionSet` or any sequence of `Rotation`.
         orientations: N.
         kernel_size: Side k of both kernels, odd.
+        velocity_mixing: Side m of the kernel along V, odd; above 1 V must be evenly spaced. Beyond the ends
+            of V are zeros, so that Theorem 4.1 holds for no slice once the ends have been read.
         nonlinearity: "relu" or "tanh".
         rotate: "input" or "state".
         interpolation: "bilinear" (published), "bicubic" or "spline": see `eqflow.motion.interpolation`.
@@ -118,6 +121,7 @@ class RotationCell(nn.Module):
         motions: MotionSet,
         orientations: int,
         kernel_size: int = 3,
+        velocity_mixing: int = 1,
         nonlinearity: str = "relu",
         rotate: str = "input",
         interpolation: str = "spline",
@@ -125,6 +129,8 @@ class RotationCell(nn.Module):
         super().__init__()
         if nonlinearity not in ("relu", "tanh"):
             raise ValueError(f'expected nonlinearity "relu" or "tanh"; got {nonlinearity!r}')
+        if velocity_mixing < 1 or velocity_mixing % 2 == 0:
+            raise ValueError(f"expected an odd velocity_mixing >= 1; got {velocity_mixing}")
         if rotate not in ("input", "state"):
             raise ValueError(f'expected rotate "input" or "state"; got {rotate!r}')
         if interpolation not in INTERPOLATIONS:
@@ -143,13 +149,25 @@ class RotationCell(nn.Module):
                     f"which permute the {orientations} orientations; got {motion}"
                 )
             self._turns.append(round(turns))
+        if velocity_mixing > 1:
+            if len({b - a for a, b in pairwise(self._turns)}) > 1:
+                omegas = [motion.omega for motion in self.motions]
+                raise ValueError(f"expected V evenly spaced for velocity_mixing > 1; got {omegas}")
+            if len(self._turns) <= velocity_mixing // 2:
+                raise ValueError(
+                    f"expected every tap of velocity_mixing to meet V; got {velocity_mixing} for "
+                    f"{len(self._turns)} slices"
+                )
         self.in_channels, self.hidden_channels = in_channels, hidden_fields * orientations
         self.hidden_fields, self.orientations = hidden_fields, orientations
         self.kernel_size, self.nonlinearity = kernel_size, nonlinearity
         self.rotate, self.interpolation = rotate, interpolation
+        self.velocity_mixing = velocity_mixing
+        self._spacing = self._turns[1] - self._turns[0] if velocity_mixing > 1 else 0
         group, options = cyclic(orientations), {"kernel_size": kernel_size, "bias": False}
         self.input_conv = SteerableConv2d(group, in_channels, hidden_fields, in_type="trivial", **options)
-        self.hidden_conv = SteerableConv2d(group, hidden_fields, hidden_fields, gain=FED_BACK, **options)
+        read = velocity_mixing * hidden_fields
+        self.hidden_conv = SteerableConv2d(group, read, hidden_fields, gain=FED_BACK, **options)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw both weights anew: U by He's rule, W as `nn.Conv2d`, or 20 steps would pile up."""
@@ -189,11 +207,14 @@ class RotationCell(nn.Module):
                 b, height, width, _ = u.shape
                 wanted = (len(self._turns), b, height, width, self.hidden_channels)
                 raise ValueError(f"expected a state {wanted}; got {tuple(h.shape)}")
-            if self.rotate == "state":
-                args = u.unsqueeze(0), outer, None, self._tables(h, 1)
+            if self.velocity_mixing > 1:
+                h = self._mixed(h, t + 1, u, inner, outer[0])
+            elif self.rotate == "state":
+                h = RotatingStep.apply(h, u.unsqueeze(0), outer, None, self._tables(h, 1), self.nonlinearity)
             else:
-                args = self._turned_back(u, t + 1), outer, inner, None
-            state = RotationState(RotatingStep.apply(h, *args, self.nonlinearity), t + 1, (inner, outer))
+                seen = self._turned_back(u, t + 1)
+                h = RotatingStep.apply(h, seen, outer, inner, None, self.nonlinearity)
+            state = RotationState(h, t + 1, (inner, outer))
         pooled = self._pool(state) if pool else None
         return state if keep else None, pooled
 
@@ -201,26 +222,49 @@ class RotationCell(nn.Module):
         """The state in the common frame, (B, V, K, H, W); slice i belongs to `motions[i]`."""
         h = state.h
         if self.rotate == "input":
-            h = Turned.apply(h, self._tables(h, state.t))
-            rolls = [state.t * turns for turns in self._turns]
-            h = torch.stack(
-                [roll_orientations(z, r, self.orientations) for z, r in zip(h, rolls, strict=True)]
-            )
+            h = self._moved(h, [state.t * turns for turns in self._turns])
         return h.expand(len(self._turns), -1, -1, -1, -1).permute(1, 0, 4, 2, 3)
+
+    def _moved(self, h: Tensor, turns: list[int]) -> Tensor:
+        """Slice i turned by turns[i] / N of a circle, space and orientations."""
+        moved = Turned.apply(h, self._angles(h, turns))
+        return torch.stack(
+            [roll_orientations(z, r, self.orientations) for z, r in zip(moved, turns, strict=True)]
+        )
+
+    def _mixed(self, h: Tensor, t: int, u: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
+        """The state after frame t, each slice reading its neighbours in V too."""
+        v, half = len(self._turns), self.velocity_mixing // 2
+        reach = range(-half, half + 1)
+        h = h.expand(v, -1, -1, -1, -1)
+        if self.rotate == "state":
+            moved = [self._moved(h, self._turns)] * len(reach)
+        else:
+            moved = [self._moved(h, [t * d * self._spacing] * v) for d in reach]
+            u = zero_padded_conv(self._turned_back(u, t).flatten(0, 1), inner).unflatten(0, (v, -1))
+        padded = [F.pad(z, (*[0, 0] * 4, half, half)) for z in moved]  # zeros beyond the ends of V
+        read = torch.cat([z[i : i + v] for i, z in enumerate(padded)], -1)
+        mixed = zero_padded_conv(read.flatten(0, 1), outer).unflatten(0, (v, -1))
+        return getattr(torch, self.nonlinearity)(mixed + u)
 
     def _first(self, u: Tensor) -> RotationState:
         inner, outer = self.input_conv.expand()[0], self.hidden_conv.expand()[0]
-        if self.rotate == "state":  # W * (orientations rolled) = (W, its input rolled back) * orientations
+        if self.rotate == "state" and self.velocity_mixing == 1:
+            # W * (orientations rolled) = (W, its input rolled back) * orientations
             split = outer.unflatten(1, (-1, self.orientations))
             outer = torch.stack([split.roll(-turns, 2).flatten(1, 2) for turns in self._turns])
         else:
-            u, outer = zero_padded_conv(u, inner), outer.unsqueeze(0)
+            outer = outer.unsqueeze(0)
+        u = u if self.rotate == "state" else zero_padded_conv(u, inner)
         return RotationState(getattr(torch, self.nonlinearity)(u).unsqueeze(0), 0, (inner, outer))
 
     def _tables(self, like: Tensor, t: int) -> list:
         """psi_t of every slice."""
+        return self._angles(like, [turns * t for turns in self._turns])
+
+    def _angles(self, like: Tensor, turns: list[int]) -> list:
         height, width, n = *like.shape[-3:-1], self.orientations
-        angles = [turns * t % n * 360 / n for turns in self._turns]
+        angles = [r % n * 360 / n for r in turns]
         return [turn(a, height, width, self.interpolation, like.dtype, like.device) for a in angles]
 
     def _turned_back(self, x: Tensor, t: int) -> Tensor:

@@ -20,6 +20,8 @@ CASES = {
     "V1": {"omegas": [-30, 0, 30]},
     "no order, tanh": {"omegas": [90, -60, 0, 150], "nonlinearity": "tanh"},
     "C4 5x5": {"omegas": [0, 90, 180], "orientations": 4, "kernel_size": 5},
+    "mixing": {"omegas": [-30, 0, 30, 60], "velocity_mixing": 3},
+    "mixing, fastest first": {"omegas": [120, 60, 0, -60], "velocity_mixing": 5, "nonlinearity": "tanh"},
 }
 
 
@@ -108,6 +110,28 @@ def test_both_forms_are_one_where_turns_are_exact():
     assert relative([common(models[1], video)[0]], [states]) > 0.01
 
 
+def test_mixing_reads_the_neighbours():
+    """With zeros for all taps but the middle one, mixing changes nothing; with the others it does.
+
+    Both forms agree at quarter turns. V = C_4 is all turns, yet Theorem 4.1 fails, as no slice wraps around.
+    """
+    video, options = noise(4, size=(7, 7)), {"omegas": [0, 90, 180, 270], "orientations": 4}
+    models = [make(**options, rotate=rotate, velocity_mixing=3) for rotate in ("state", "input")]
+    for model in models:
+        model.cell.hidden_conv.weight.data.mul_(3)
+    (states, frames), (others, again) = (common(model, video) for model in models)
+    assert relative([states, frames], [others, again]) < 1e-12
+    alone = make(**options)
+    alone.load_state_dict(
+        {n: w[:, 2:4] if n == "cell.hidden_conv.weight" else w for n, w in models[1].state_dict().items()},
+        strict=False,
+    )
+    assert relative([common(alone, video)[0]], [states]) > 0.01
+    models[1].cell.hidden_conv.weight.data[:, [0, 1, 4, 5]] = 0
+    assert relative([common(alone, video)[0]], [common(models[1], video)[0]]) < 1e-12
+    assert theorem_error(models[0], 90) > 0.01
+
+
 def blobs(degrees, size=16, count=6, seed=0):
     """Random Gaussian blobs (sd 1.6 px) turned by each angle, evaluated at the pixels: (1, T, 1, H, W)."""
     generator = torch.Generator().manual_seed(seed)
@@ -184,6 +208,12 @@ def test_states():
     [
         ({"motions": translation_grid(0)}, "expected rotations; got Translation"),
         ({"motions": rotation_set([0, 20])}, r"expected multiples of 360 / 12 = 30 degrees.*omega=20"),
+        ({"velocity_mixing": 2}, "expected an odd velocity_mixing >= 1; got 2"),
+        (
+            {"motions": rotation_set([0, 30, 90]), "velocity_mixing": 3},
+            r"expected V evenly spaced for velocity_mixing > 1; got \[0.*30.*90.*\]",
+        ),
+        ({"velocity_mixing": 5}, "expected every tap of velocity_mixing to meet V; got 5 for 2 slices"),
         ({"kernel_size": 4}, "expected an odd kernel size; got 4"),
         ({"nonlinearity": "gelu"}, 'expected nonlinearity "relu" or "tanh"; got \'gelu\''),
         ({"rotate": "both"}, 'expected rotate "input" or "state"; got \'both\''),
