@@ -1,0 +1,173 @@
+"""Bijections that act on every number by itself: one scale per field, the logit; and dequantization."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eqflow.symmetry import PlanarGroup
+
+from .bijection import Bijection, Chain, Shape
+
+
+class ActNorm(Bijection):
+    r"""One positive scale and one shift per field: z = exp(a) x + b, log |det| = (numbers per field) sum a.
+
+    What is constant within a field commutes with the group: a regular representation permutes the channels of
+    a field, so they share scale and shift; a plane vector turns, so it has an invariant scale and no shift.
+    At first the map is the identity; `initialize` sets it from data.
+
+    Args:
+        event_shape: (channels, ...), of images (C, H, W) or features (C,); sizes after the first may be None.
+        group: C_n or D_n, for regular fields.
+        field_type: "trivial" (1 channel per field), "vector" (2) or "regular" (|G|).
+
+    Raises:
+        ValueError: For an unknown field type, regular fields without a group, or channels that make no fields.
+
+    Source: Kingma and Dhariwal, Glow (2018), for actnorm.
+    """
+
+    def __init__(self, event_shape: Shape, group: PlanarGroup | None = None, *, field_type: str = "trivial"):
+        super().__init__(event_shape)
+        sizes = {"trivial": 1, "vector": 2, "regular": None if group is None else group.field_size}
+        size = sizes.get(field_type)
+        if size is None:
+            raise ValueError(
+                f'expected "trivial", "vector", or "regular" with a group; got {field_type!r}, group {group}'
+            )
+        if not event_shape or event_shape[0] is None or event_shape[0] < 1 or event_shape[0] % size:
+            raise ValueError(f"expected events (fields * {size}, ...); got {tuple(event_shape)}")
+        self.field_size = size
+        fields = event_shape[0] // size
+        self.log_scale = nn.Parameter(torch.zeros(fields))
+        self.shift = None if field_type == "vector" else nn.Parameter(torch.zeros(fields))
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Back to the identity; nothing is drawn."""
+        self.log_scale.zero_()
+        if self.shift is not None:
+            self.shift.zero_()
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Set scale and shift such that every field of z has mean 0 and variance 1 over x (B, *event_shape).
+
+        A vector field has no mean to subtract: its components get a mean square of 1.
+
+        Raises:
+            ValueError: When a field of x does not vary.
+        """
+        self._check(x, self.event_shape, "initialize")
+        fields = x.unflatten(1, (-1, self.field_size)).movedim(1, 0).flatten(1)  # (fields, all their numbers)
+        mean = fields.mean(1) if self.shift is not None else torch.zeros_like(fields[:, 0])
+        std = (fields - mean[:, None]).square().mean(1).sqrt()
+        if not bool((std > 0).all()):
+            raise ValueError(f"expected fields that vary; got standard deviations {std.tolist()}")
+        self.log_scale.copy_(-std.log())
+        if self.shift is not None:
+            self.shift.copy_(-mean / std)
+
+    def _per_channel(self, value: Tensor, x: Tensor) -> Tensor:
+        """(fields,) -> (C, 1, ...), to go with events of x."""
+        return value.repeat_interleave(self.field_size).view(-1, *[1] * (x.ndim - 2))
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        numbers = x[0].numel() // len(self.log_scale)
+        return (numbers * self.log_scale.sum()).expand(len(x))
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = x * self._per_channel(self.log_scale.exp(), x)
+        if self.shift is not None:
+            z = z + self._per_channel(self.shift, x)
+        return z, self._log_det(x)
+
+    def _decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        x = z if self.shift is None else z - self._per_channel(self.shift, z)
+        return x * self._per_channel((-self.log_scale).exp(), z), -self._log_det(z)
+
+
+def initialize(bijection: Bijection, x: Tensor) -> Tensor:
+    """Set every `ActNorm` of a chain from a batch of data, in order, and return the batch encoded.
+
+    Args:
+        bijection: Usually a `Chain`, which may hold others.
+        x: (B, *event_shape), a few hundred examples.
+    """
+    if isinstance(bijection, Chain):
+        for link in bijection:
+            x = initialize(link, x)
+        return x
+    if isinstance(bijection, ActNorm):
+        bijection.initialize(x)
+    with torch.no_grad():
+        return bijection.encode(x)[0]
+
+
+class Logit(Bijection):
+    r"""From [0, 1] to all numbers: s = alpha + (1 - 2 alpha) x, z = log s - log(1 - s).
+
+    log |det dz/dx| = sum log(1 - 2 alpha) - log s - log(1 - s). With alpha > 0 it is finite at x = 0 and 1;
+    then [0, 1] goes to a bounded interval, and a z beyond it decodes to an x a little outside [0, 1].
+
+    Args:
+        event_shape: Of any length and sizes.
+        alpha: In [0, .5). Published: 1e-6 (MNIST), .05 (CIFAR-10).
+    """
+
+    def __init__(self, event_shape: Shape, alpha: float = 0.05):
+        super().__init__(event_shape)
+        if not 0 <= alpha < 0.5:
+            raise ValueError(f"expected alpha in [0, .5); got {alpha}")
+        self.alpha = alpha
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        # 1 - s is not taken from s: in float32 that would lose alpha = 1e-6.
+        below = self.alpha + (1 - 2 * self.alpha) * x
+        above = self.alpha + (1 - 2 * self.alpha) * (1 - x)
+        if not bool(((below > 0) & (above > 0)).all()):
+            raise ValueError(f"expected x in [0, 1] (alpha = {self.alpha:g}); got {x.min():g} to {x.max():g}")
+        log_below, log_above = below.log(), above.log()
+        log_det = math.log(1 - 2 * self.alpha) - log_below - log_above
+        return log_below - log_above, log_det.flatten(1).sum(1)
+
+    def _decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        x = (torch.sigmoid(z) - self.alpha) / (1 - 2 * self.alpha)
+        log_det = F.logsigmoid(z) + F.logsigmoid(-z) - math.log(1 - 2 * self.alpha)
+        return x, log_det.flatten(1).sum(1)
+
+
+def dequantize(
+    images: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    levels: int = 256,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Uniform dequantization, (image + u) / levels with u in [0, 1): for 8 bits (255 x + u) / 256.
+
+    Draw it once and then turn the result: an invariance test with fresh noise compares two different images.
+
+    Args:
+        images: Integers 0 .. levels - 1, any shape (uint8 as they come from a file).
+        generator: Draws u.
+        levels: How many grey values there are.
+        dtype: Of the result. In float32 an image's top level may round up to 1.
+
+    Returns:
+        Numbers in [0, 1], the shape of images.
+
+    Raises:
+        ValueError: For images that are not integers, or outside 0 .. levels - 1.
+    """
+    if images.is_floating_point() or images.dtype == torch.bool:
+        raise ValueError(f"expected integers 0..{levels - 1}; got {images.dtype}")
+    if images.numel() and not 0 <= int(images.min()) <= int(images.max()) < levels:
+        raise ValueError(f"expected integers 0..{levels - 1}; got {images.min()}..{images.max()}")
+    device = images.device if generator is None else generator.device
+    noise = torch.rand(images.shape, generator=generator, dtype=dtype, device=device)
+    return (images.to(dtype) + noise.to(images.device)) / levels

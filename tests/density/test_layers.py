@@ -1,0 +1,189 @@
+"""One set of tests for every layer of the registry: inverse, log-determinant, symmetry, gradients, saving.
+
+Log-determinants are compared with the autograd Jacobian of encode and of decode, each by itself: a sign that
+is wrong in both would cancel in their sum.
+"""
+
+import pytest
+import torch
+from registry import CASES
+from safetensors.torch import load_file, save_file
+
+from eqflow.density.bases import StandardNormal
+from eqflow.density.bijection import Bijection
+from eqflow.density.flow import NormalizingFlow
+
+DTYPES = [torch.float64, torch.float32]
+# Relative to the largest number there is, or to 1 if that is larger. None: the case says.
+TOLERANCE = {
+    torch.float64: {"inverse": None, "log_det": None, "equivariance": 1e-12, "log_prob": 1e-12},
+    torch.float32: {"inverse": 1e-3, "log_det": 1e-3, "equivariance": 1e-4, "log_prob": 1e-4},
+}
+BROKEN_ABOVE = 0.01
+GRID = 200  # points per side, of the integral over the plane
+INTEGRAL = 1e-4
+
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
+symmetric = pytest.mark.parametrize("case", [case for case in CASES if case.group], ids=str)
+decoding = pytest.mark.parametrize("case", [case for case in CASES if case.decodes], ids=str)
+planar = pytest.mark.parametrize("case", [case for case in CASES if case.event == (2,)], ids=str)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def made(case, dtype=torch.float64, seed=0) -> Bijection:
+    return case.make(generator(seed)).to(dtype).eval()
+
+
+def events(case, count=4, dtype=torch.float64, seed=1):
+    return torch.randn(count, *case.event, generator=generator(seed), dtype=torch.float64).to(dtype)
+
+
+def tolerance(case, dtype, what):
+    return TOLERANCE[dtype][what] or case.tolerance
+
+
+def distance(a, b) -> float:
+    """max |a - b| / max(1, |b|); NaN if there is one, and then every comparison fails."""
+    assert a.shape == b.shape and a.dtype == b.dtype
+    return ((a - b).abs().max() / b.abs().max().clamp_min(1)).item()
+
+
+def worst(errors) -> float:
+    """The largest; NaN if there is one, which `max` could pass over."""
+    return torch.tensor(list(errors)).max().item()
+
+
+def worst_equivariance(case, bijection, x) -> float:
+    act_encoded = case.act_encoded or case.act
+    with torch.no_grad():
+        z = bijection.encode(x)[0]
+        return worst(distance(bijection.encode(case.act(g, x))[0], act_encoded(g, z)) for g in case.group)
+
+
+def normal_density(bijection, z) -> NormalizingFlow:
+    return NormalizingFlow(StandardNormal(z.shape[1:]).to(z.dtype), bijection)
+
+
+def test_names_are_unique_and_a_claimed_symmetry_has_its_control():
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names))
+    assert [case.name for case in CASES if case.group and not (case.act and case.broken)] == []
+
+
+@decoding
+@every_dtype
+def test_round_trip(case, dtype):
+    bijection, x = made(case, dtype), events(case, dtype=dtype)
+    limit = tolerance(case, dtype, "inverse")
+    with torch.no_grad():
+        z, log_det = bijection.encode(x)
+        back, back_log_det = bijection.decode(z)
+        assert distance(back, x) < limit
+        assert distance(bijection.encode(back)[0], z) < limit
+        if bijection.exact:
+            assert distance(-back_log_det, log_det) < tolerance(case, dtype, "log_det")
+
+
+def log_det_of_jacobian(function, x):
+    """log |det| by autograd, event by event; x (B, ...) -> (B,)."""
+    results = []
+    for event in x:
+        jacobian = torch.autograd.functional.jacobian(lambda e: function(e[None])[0][0].flatten(), event)
+        results.append(torch.linalg.slogdet(jacobian.flatten(1)).logabsdet)
+    return torch.stack(results)
+
+
+@every_case
+def test_log_det_of_encode_is_that_of_its_jacobian(case):
+    bijection, x = made(case), events(case, 2)
+    if not bijection.exact:
+        pytest.skip("an estimate: tested with its estimator")
+    log_det = bijection.encode(x)[1].detach()
+    assert distance(log_det, log_det_of_jacobian(bijection.encode, x)) < case.tolerance
+
+
+@decoding
+def test_log_det_of_decode_is_that_of_its_jacobian(case):
+    bijection = made(case)
+    if not bijection.exact:
+        pytest.skip("an estimate: tested with its estimator")
+    z = bijection.encode(events(case, 2, seed=2))[0].detach()
+    log_det = bijection.decode(z)[1].detach()
+    assert distance(log_det, log_det_of_jacobian(bijection.decode, z)) < case.tolerance
+
+
+@every_case
+@every_dtype
+def test_log_det_is_the_same_in_both_precisions(case, dtype):
+    bijection = made(case, dtype)
+    if not bijection.exact:
+        pytest.skip("an estimate: tested with its estimator")
+    with torch.no_grad():
+        log_det = bijection.encode(events(case, dtype=dtype))[1].double()
+        expected = made(case).encode(events(case))[1]
+    assert distance(log_det, expected) < tolerance(case, dtype, "log_det")
+
+
+@symmetric
+@every_dtype
+def test_encode_is_equivariant(case, dtype):
+    error = worst_equivariance(case, made(case, dtype), events(case, dtype=dtype))
+    assert error < tolerance(case, dtype, "equivariance")
+
+
+@symmetric
+def test_without_the_symmetry_equivariance_fails(case):
+    assert worst_equivariance(case, case.broken(generator()).eval(), events(case)) > BROKEN_ABOVE
+
+
+@symmetric
+@every_dtype
+def test_density_is_invariant_under_every_element(case, dtype):
+    bijection, x = made(case, dtype), events(case, dtype=dtype)
+    if not bijection.exact:
+        pytest.skip("an estimate: tested with its estimator")
+    with torch.no_grad():
+        density = normal_density(bijection, bijection.encode(x)[0])
+        log_prob = density.log_prob(x)
+        errors = [distance(density.log_prob(case.act(g, x)), log_prob) for g in case.group]
+    assert worst(errors) < tolerance(case, dtype, "log_prob")
+
+
+@planar
+def test_density_integrates_to_one(case):
+    bijection = made(case)
+    angles = torch.arange(360, dtype=torch.float64).deg2rad()
+    disc = torch.stack([angles.cos(), angles.sin()], 1).repeat(7, 1)
+    disc = disc * torch.arange(7.0, dtype=torch.float64).repeat_interleave(360)[:, None]
+    with torch.no_grad():  # where decode sends the disc of radius 6, there is all of the mass but 2e-8
+        reached = bijection.decode(disc)[0] if case.decodes else 2 * disc
+        low, high = reached.amin(0), reached.amax(0)
+        step = (high - low) / GRID
+        middles = (torch.arange(GRID, dtype=torch.float64) + 0.5)[:, None] * step + low
+        points = torch.cartesian_prod(*middles.T)
+        log_prob = normal_density(bijection, disc).log_prob(points)
+    assert abs(log_prob.exp().sum().item() * step.prod().item() - 1) < INTEGRAL
+
+
+@every_case
+def test_gradients_reach_every_parameter(case):
+    bijection = made(case).train()
+    z, log_det = bijection.encode(events(case).requires_grad_())  # some layers have no parameters
+    weights = torch.randn(z.shape, generator=generator(3), dtype=z.dtype)
+    ((z * weights).sum() + log_det.sum()).backward()
+    for name, parameter in bijection.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()) and parameter.grad.abs().max() > 0, name
+
+
+@every_case
+def test_save_and_load(case, tmp_path):
+    one, other, x = made(case), made(case, seed=7), events(case)
+    save_file(one.state_dict(), tmp_path / "weights.safetensors")
+    other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    with torch.no_grad():
+        assert torch.equal(other.encode(x)[0], one.encode(x)[0])
