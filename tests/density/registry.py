@@ -3,8 +3,8 @@
 To add layers, write `CASES: list[Case]` in `cases/<area>.py`, and name the area twice below.
 """
 
-from cases import core
+from cases import core, coupling, linear
 
-AREAS = (core,)
+AREAS = (core, coupling, linear)
 
 CASES = [case for area in AREAS for case in area.CASES]
