@@ -1,8 +1,8 @@
 """Invertible equivariant maps, and the densities that they carry (conventions of `torch.distributions`)."""
 
-from .moser import AveragedMoser, SphereMoser, TorusMoser  # noqa: F401
 from .circulant import GroupCirculant  # noqa: F401
 from .exponential import ConvExponential  # noqa: F401
 from .fourier import FourierConv, UnitaryDFT  # noqa: F401
+from .moser import AveragedMoser, SphereMoser, TorusMoser  # noqa: F401
 from .squeeze import Squeeze  # noqa: F401
 from .universality import PaddedBlock, act_padded, padded_chain  # noqa: F401

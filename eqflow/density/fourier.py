@@ -19,9 +19,9 @@ class UnitaryDFT(Bijection):
 
     which is the real minus the imaginary part of the Fourier transform (Hartley 1942): as many real numbers
     out as in. Positions n *and* frequencies k are counted from the centre of the canvas, -(H - 1) / 2 ..
-    (H - 1) / 2. So the kernel depends on the dot product of k and n only, which a turn or a flip of both leaves
-    as it was: the map commutes with every element of D4 acting on canvas and spectrum alike. It is its own
-    inverse, and |det| = 1.
+    (H - 1) / 2. So the kernel depends on nothing but the dot product of k and n, which does not change when
+    both are turned or flipped: the map commutes with every element of D4 acting on canvas and spectrum alike
+    (on a rectangle, of D2). It is its own inverse, and |det| = 1.
 
     Args:
         event_shape: (C, H, W); each channel is transformed by itself.
@@ -51,7 +51,7 @@ class FourierConv(Bijection):
 
     The discrete Fourier transform turns it into a product: z^(k) = exp(a(k)) x^(k). So the inverse is
     exp(-a), and log det = sum over k of a(k), exactly and at the cost of two transforms. The spectrum is real
-    and positive, a(-k) = a(k): the kernel is real and even.
+    and positive, a(-k) = a(k): the kernel is real and even, and half a turn already commutes with it.
 
     Such a convolution commutes with g where the spectrum does. Trivial fields: a is constant on the orbits
     of frequencies under the group, one parameter each. Regular fields: channel h has the spectrum of channel

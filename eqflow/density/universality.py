@@ -104,6 +104,9 @@ def act_padded(act: Map, event: Tensor, action: str = "diagonal") -> Tensor:
         act: x (B, d) -> g x.
         event: (B, 2 d).
         action: "diagonal", or the paper's "trivial".
+
+    Raises:
+        ValueError: For another action.
     """
     if action not in ("diagonal", "trivial"):
         raise ValueError(f"expected action 'diagonal' or 'trivial'; got {action!r}")
