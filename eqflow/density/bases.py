@@ -87,7 +87,7 @@ class UniformBall(Base):
 
     def _log_prob(self, z: Tensor) -> Tensor:
         inside = z.norm(dim=1) <= self.radius
-        return torch.where(inside, -self.log_volume, -math.inf).to(z.dtype)
+        return z.new_full((len(z),), -self.log_volume).masked_fill(~inside, -math.inf)
 
     def _sample(self, n: int, generator: torch.Generator | None) -> Tensor:
         z = self._normal(n, generator)

@@ -26,7 +26,7 @@ class ActNorm(Bijection):
         field_type: "trivial" (1 channel per field), "vector" (2) or "regular" (|G|).
 
     Raises:
-        ValueError: For an unknown field type, regular fields without a group, or channels that make no fields.
+        ValueError: For an unknown field type, regular fields and no group, or channels that make no fields.
 
     Source: Kingma and Dhariwal, Glow (2018), for actnorm.
     """

@@ -45,14 +45,14 @@ def regular_actnorm(group, fields, side):
     )
 
 
-def vector_actnorm(group):
+def vector_actnorm(group, channels):
     return Case(
-        f"actnorm-vector-{group}",
-        lambda g: generic(ActNorm((4,), field_type="vector"), g),
-        (4,),
+        f"actnorm-vectors-{channels}-{group}",
+        lambda g: generic(ActNorm((channels,), field_type="vector"), g),
+        (channels,),
         group,
         lambda g, x: act_features(group, g, x, "vector"),
-        broken=lambda g: generic(ActNorm((4,)), g),
+        broken=lambda g: generic(ActNorm((channels,)), g),
     )
 
 
@@ -65,23 +65,12 @@ def logit_inverse():
     return Inverse(Logit((1, 5, 5), alpha=0.05))
 
 
-def plane_actnorm(group):
-    return Case(
-        f"actnorm-plane-{group}",
-        lambda g: generic(ActNorm((2,), field_type="vector"), g),
-        (2,),
-        group,
-        group.act_points,
-        broken=lambda g: generic(ActNorm((2,)), g),
-    )
-
-
 CASES = [
     regular_actnorm(cyclic(4), 2, 3),
     regular_actnorm(D4, 1, 4),
-    vector_actnorm(cyclic(5)),
-    vector_actnorm(dihedral(8)),
-    plane_actnorm(cyclic(7)),
+    vector_actnorm(cyclic(5), 4),
+    vector_actnorm(dihedral(8), 6),
+    vector_actnorm(cyclic(7), 2),
     Case(
         "actnorm-trivial",
         lambda g: generic(image_actnorm(), g),

@@ -1,0 +1,122 @@
+"""Bits per dimension, as the sum of its terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from .bijection import Bijection, Chain
+from .elementwise import dequantize
+from .flow import NormalizingFlow
+
+COLUMNS = ["bits/dim", "standard error over images", "standard error of the estimate", "how"]
+
+
+def links(bijection: Bijection) -> Iterator[Bijection]:
+    """The bijections of a chain, and of the chains in it, in the order of `encode`."""
+    if isinstance(bijection, Chain):
+        for link in bijection:
+            yield from links(link)
+    else:
+        yield bijection
+
+
+def log_prob_terms(density: nn.Module, x: Tensor) -> dict[str, tuple[Tensor, bool]]:
+    """The summands of log p(x), x (B, *event_shape): name -> ((B,) nats, whether it is exact).
+
+    For a `NormalizingFlow` the base and every link of its bijection; for any other density log p itself.
+    """
+    if not isinstance(density, NormalizingFlow):
+        return {f"log density ({type(density).__name__})": (density.log_prob(x), density.exact)}
+    terms = {}
+    for number, link in enumerate(links(density.bijection), 1):
+        x, log_det = link.encode(x)
+        terms[f"{number} {type(link).__name__}"] = (log_det, link.exact)
+    return {f"base ({type(density.base).__name__})": (density.base.log_prob(x), True), **terms}
+
+
+@torch.no_grad()
+def bits_per_dim(
+    density: nn.Module,
+    images: Tensor,
+    *,
+    levels: int = 256,
+    generator: torch.Generator | None = None,
+    allow_estimates: bool = False,
+    repeats: int = 8,
+    batch_size: int = 256,
+) -> pd.DataFrame:
+    r"""Mean bits per dimension of images, one row per term; the last row is their sum.
+
+    It is log2 levels - log2 p(x) / D, with p the density on [0, 1]^D and D the numbers of an image: by Jensen
+    an upper bound on the bits of a code for the integer images. Put the model in eval mode first.
+
+    Args:
+        density: A `NormalizingFlow` on images in [0, 1] (so its first link is usually a `Logit`), or a module
+            with log_prob and exact, such as an `OrbitAverage`, which gets one row.
+        images: (B, C, H, W): integers 0 .. levels - 1, dequantized here, or numbers in [0, 1], used as is.
+        levels: How many grey values there are.
+        generator: Draws the dequantization noise.
+        allow_estimates: Whether log-determinants that are estimates may enter; their rows say so.
+        repeats: How many times an estimate is drawn; its spread gives the standard error of their mean. A
+            truncated series has a bias too, of which this says nothing.
+        batch_size: Images at a time.
+
+    Returns:
+        Rows named by term, with columns "bits/dim"; "standard error over images"; "standard error of the
+        estimate", 0 where the term is exact; and "how": "exact", "estimate" or "constant".
+
+    Raises:
+        ValueError: For an estimate that was not allowed, and for images of another form or range.
+    """
+    if not density.exact and not allow_estimates:
+        raise ValueError(
+            f"expected exact log-determinants; got estimates from {', '.join(_estimated(density))}. Make them"
+            " exact, or pass allow_estimates=True and report the standard error"
+        )
+    if images.ndim != 4 or not len(images):
+        raise ValueError(f"expected images (B, C, H, W); got {tuple(images.shape)}")
+    if not images.is_floating_point():
+        images = dequantize(images, generator, levels=levels)
+    elif not 0 <= images.min() <= images.max() <= 1:
+        raise ValueError(
+            f"expected integers 0..{levels - 1} or dequantized numbers in [0, 1]; got {images.min():g} to "
+            f"{images.max():g}, {images.dtype}"
+        )
+    runs = [_terms(density, images, batch_size) for _ in range(1 if density.exact else repeats)]
+    to_bits = -1 / (images[0].numel() * math.log(2))
+    bits = {name: torch.stack([run[name][0] for run in runs]) * to_bits for name in runs[0]}  # (repeats, B)
+    rows = {name: _row(values, runs[0][name][1]) for name, values in bits.items()}
+    constant = math.log2(levels)
+    rows[f"dequantization (log2 {levels})"] = [constant, 0.0, 0.0, "constant"]
+    rows["sum"] = _row(sum(bits.values()) + constant, density.exact)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS).rename_axis("term")
+
+
+def _estimated(density: nn.Module) -> list[str]:
+    """Names of the links whose log-determinant is an estimate."""
+    modules = links(density.bijection) if isinstance(density, NormalizingFlow) else [density]
+    return [type(module).__name__ for module in modules if not module.exact]
+
+
+def _terms(density: nn.Module, images: Tensor, batch_size: int) -> dict[str, tuple[Tensor, bool]]:
+    """As `log_prob_terms`, in batches, the summands in float64."""
+    batches = [log_prob_terms(density, batch) for batch in images.split(batch_size)]
+    return {
+        name: (torch.cat([batch[name][0] for batch in batches]).double(), exact)
+        for name, (_, exact) in batches[0].items()
+    }
+
+
+def _row(values: Tensor, exact: bool) -> list:
+    """Mean, standard errors and label of one term, (repeats, B)."""
+    repeats, count = values.shape
+    over_images = (values.mean(0).std() / count**0.5).item() if count > 1 else math.nan
+    of_estimate = 0.0
+    if not exact:
+        of_estimate = (values.mean(1).std() / repeats**0.5).item() if repeats > 1 else math.nan
+    return [values.mean().item(), over_images, of_estimate, "exact" if exact else "estimate"]
