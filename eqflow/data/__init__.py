@@ -10,6 +10,16 @@ from eqflow.data.actions import (
     load_actions,
 )
 from eqflow.data.bouncing import bouncing_digits
+from eqflow.data.densities import ConcentricRings, EightGaussians
+from eqflow.data.images import (
+    DENSITY_IMAGES,
+    DensityImages,
+    augment_images,
+    density_images_here,
+    density_images_info,
+    load_density_images,
+    move_images,
+)
 from eqflow.data.kth import kth_sample
 from eqflow.data.rotating import rotating_digits
 from eqflow.data.sets import video_set
@@ -26,23 +36,32 @@ from eqflow.data.sources import (
 from eqflow.data.video import VideoBatch, translating_digits
 
 __all__ = [
+    "DENSITY_IMAGES",
     "ActionSet",
     "Clips",
+    "ConcentricRings",
     "DataError",
+    "DensityImages",
+    "EightGaussians",
     "ImageSet",
     "VideoBatch",
     "action_set_info",
+    "augment_images",
     "bouncing_digits",
     "cache_dir",
     "camera_motion",
     "data_dir",
+    "density_images_here",
+    "density_images_info",
     "draw_velocities",
     "horizontal_flip",
     "image_set_info",
     "kth_sample",
     "load_actions",
+    "load_density_images",
     "load_images",
     "mnist_files",
+    "move_images",
     "read_idx",
     "rotating_digits",
     "translating_digits",
