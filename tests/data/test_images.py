@@ -267,13 +267,14 @@ def rotation_archive(rows=(12, 5)):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.requested.append(self.path)
-        content = {"/ok": self.server.content, "/corrupt": self.server.content[:-1] + b"?"}.get(self.path)
-        if content is None:
+        content = self.server.content
+        if self.path == "/gone":
             return self.send_error(404)
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if "cut" in self.path else content)
+        half = content[: len(content) // 2]
+        self.wfile.write({"/cut": half, "/corrupt": content[:-1] + b"?"}.get(self.path, content))
 
     def log_message(self, *_):
         pass
@@ -390,7 +391,12 @@ def test_download_once_then_from_the_cache(cache, server, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "manner, reason",
-    [("gone", "HTTP 404"), ("corrupt", "what came has another checksum"), (DEAD, "ConnectionError")],
+    [
+        ("gone", "HTTP 404"),
+        ("corrupt", "what came has another checksum"),
+        ("cut", "ChunkedEncodingError"),
+        (DEAD, "ConnectionError"),
+    ],
 )
 def test_a_failed_download_is_one_line_and_leaves_nothing(cache, server, monkeypatch, manner, reason):
     server.content, _ = cifar_archive()
