@@ -105,8 +105,8 @@ class TorusMoser(Moser):
     exactly, wave by wave: u_k = f_k / |k|^2.
 
     Args:
-        samples: The density up to a factor, at angles 2 pi i / side: (side,) or (side, side). Sides are odd: an
-            even one would leave the shortest wave without a partner of opposite sign.
+        samples: The density up to a factor, at angles 2 pi i / side: (side,) or (side, side). Sides are odd:
+            on an even one the shortest wave would have no partner of opposite sign.
         steps: As `Moser`.
 
     Raises:
@@ -133,10 +133,10 @@ class TorusMoser(Moser):
 
     def terms(self, x: Tensor) -> Terms:
         """As `Moser.terms`."""
-        values = torch.view_as_complex(self.waves.to(x)).expand(len(x), *self.waves.shape[:-1])
+        values = torch.view_as_complex(self.waves.to(x))
         for axis, k in enumerate(self.frequencies):
             wave = torch.exp(1j * x[:, axis, None] * k.to(x))
-            values = torch.einsum("bk,bck...->bc...", wave, values)
+            values = torch.einsum("bk,bck...->bc..." if axis else "bk,ck...->bc...", wave, values)
         n, values = x.shape[1], values.real
         return values[:, 0], values[:, 1 : 1 + n], values[:, 1 + n :]
 
