@@ -3,8 +3,8 @@
 To add layers, write `CASES: list[Case]` in `cases/<area>.py`, and name the area twice below.
 """
 
-from cases import core, coupling, linear
+from cases import core, coupling, linear, residual
 
-AREAS = (core, coupling, linear)
+AREAS = (core, coupling, linear, residual)
 
 CASES = [case for area in AREAS for case in area.CASES]

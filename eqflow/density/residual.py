@@ -1,0 +1,281 @@
+"""G-residual layers: x + g(x) with g equivariant and contractive, hence equivariant and invertible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from eqflow.symmetry import PlanarGroup
+from eqflow.symmetry.linear import GroupLinear, representation
+from eqflow.symmetry.steerable import SteerableConv2d, field_channels
+
+from . import logdet as log_dets
+from .bijection import Bijection
+from .lipschitz import BoundedConv2d, BoundedLinear, LipSwish
+
+Map = Callable[[Tensor], Tensor]
+ESTIMATORS = {"exact": log_dets.exact, "series": log_dets.series, "roulette": log_dets.roulette}
+
+
+@dataclass(frozen=True)
+class InverseReport:
+    """How an inverse was found.
+
+    Attributes:
+        iterations: Evaluations of g.
+        residual: max |x + g(x) - z| over the batch, at the last x but one; that of x itself is smaller.
+        tolerance: What the residual had to fall below.
+    """
+
+    iterations: int
+    residual: float
+    tolerance: float
+
+
+@torch.no_grad()
+def invert(g: Map, z: Tensor, *, tolerance: float | None = None, max_iterations: int = 2000):
+    """Solve x + g(x) = z by x <- z - g(x), which converges to the one solution if g is a contraction.
+
+    Args:
+        g: (B, ...) -> (B, ...).
+        z: (B, ...).
+        tolerance: Of max |x + g(x) - z|; default: 100 rounding units of the largest number in z, or of 1.
+        max_iterations: Then it gives up.
+
+    Returns:
+        x, and an `InverseReport`.
+
+    Raises:
+        RuntimeError: If the residual is not below the tolerance in time, or is NaN.
+    """
+    if tolerance is None:
+        largest = max(1.0, z.abs().max().item()) if z.numel() else 1.0
+        tolerance = 100 * torch.finfo(z.dtype).eps * largest
+    x, residual = z, 0.0
+    for iteration in range(1, max_iterations + 1):
+        following = z - g(x)
+        residual = (following - x).abs().max().item() if z.numel() else 0.0
+        x = following
+        if residual <= tolerance:
+            return x, InverseReport(iteration, residual, tolerance)
+        if not residual < float("inf"):
+            break
+    raise RuntimeError(
+        f"expected the fixed-point inverse to reach a residual of {tolerance:.2g}; got {residual:.2g} after "
+        f"{iteration} iterations. Is g a contraction? After changing weights by hand, call eval() or settle()"
+    )
+
+
+class ContractiveNet(nn.Module):
+    """Equivariant layers of norm at most `coefficient`, with LipSwish between: a contraction g.
+
+    Args:
+        layers: `BoundedConv2d` or `BoundedLinear`.
+        fields: Output fields of every layer but the last.
+        size: Channels of one such (regular) field.
+        concatenation: From the second layer on, hand on what came in next to what was made of it, weighted so
+            that the pair has norm at most 1 (i-DenseNet, Perugachi-Diaz et al., 2021).
+    """
+
+    def __init__(self, layers: Sequence[nn.Module], fields: Sequence[int], size: int, concatenation: bool):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.activations = nn.ModuleList(LipSwish(count, size) for count in fields)
+        joined = max(0, len(fields) - 1) if concatenation else 0
+        # The cosine and sine of an angle each: squares that sum to 1.
+        self.angles = nn.Parameter(torch.full((joined,), torch.pi / 4)) if joined else None
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the weights anew."""
+        for module in (*self.layers, *self.activations):
+            module.reset_parameters(generator)
+        if self.angles is not None:
+            nn.init.constant_(self.angles, torch.pi / 4)
+
+    def expand(self) -> Map:
+        """g with its filters expanded and bounded, once for as many evaluations as are needed."""
+        filters = [layer.expand() for layer in self.layers]
+
+        def g(x: Tensor) -> Tensor:
+            for i, (layer, filter) in enumerate(zip(self.layers, filters, strict=True)):
+                y = layer.apply_expanded(x, *filter)
+                if i == len(self.activations):
+                    return y
+                y = self.activations[i](y)
+                if i and self.angles is not None:
+                    angle = self.angles[i - 1]
+                    y = torch.cat([angle.cos() * x, angle.sin() * y], 1)
+                x = y
+
+        return g
+
+    def forward(self, x: Tensor) -> Tensor:
+        """g(x)."""
+        return self.expand()(x)
+
+
+class GResidual(Bijection):
+    """z = x + g(x), with g commuting with a planar group and contractive.
+
+    Events (C, H, W) are images of trivial or regular fields, moved by `group.act_image` or `group.act_field`;
+    g is a chain of steerable convolutions, exactly equivariant for C1, C2, C4, D1, D2, D4. Events (D,) are
+    fields at a point, by default plane vectors; exact for every C_n and D_n. `cyclic(1)` gives the plain
+    layer.
+
+    In training every `encode` renews the norms of the filters a little, so z is a slightly different function
+    each time; in `eval()` they are frozen, and decode inverts encode to rounding.
+
+    Args:
+        group: C_n or D_n.
+        event_shape: (C, H, W) or (D,).
+        field_type: Of x and z: "trivial" (default) or "regular" for images; "vector" (default), "trivial" or
+            "regular" at a point.
+        hidden_fields: Regular fields of every hidden layer, one or more layers.
+        kernel_sizes: Of the convolutions, one more than hidden layers.
+        padding: Of the convolutions, "zero" or "circular".
+        coefficient: Bound on the norm of every layer, in (0, 1). Published: .98 for images, .9 for points.
+        iterations: Power iterations per step in training (convolutions only; at a point norms are exact).
+        concatenation: i-DenseNet style hidden layers; needs two or more.
+        logdet: "exact", "series" (biased) or "roulette" (unbiased, random).
+        logdet_options: Keyword arguments of `eqflow.density.logdet.exact`, `series` or `roulette`.
+        generator: For the first weights.
+
+    Attributes:
+        generator: Of the estimators' random numbers, None for torch's own; on the device of x.
+        inverse_report: `InverseReport` of the last decode, None before.
+
+    Raises:
+        ValueError: When fields, kernels or options do not fit.
+
+    Source: Bose et al. (2021), Proposition 1; Behrmann et al. (2019) and Chen et al. (2019) for the plain
+    layer.
+    """
+
+    def __init__(
+        self,
+        group: PlanarGroup,
+        event_shape: tuple[int, ...],
+        *,
+        field_type: str | None = None,
+        hidden_fields: Sequence[int] = (8, 8),
+        kernel_sizes: Sequence[int] = (3, 1, 3),
+        padding: str = "zero",
+        coefficient: float = 0.98,
+        iterations: int = 2,
+        concatenation: bool = False,
+        logdet: str = "exact",
+        logdet_options: dict | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__(event_shape)
+        image = len(event_shape) == 3
+        field_type = field_type or ("trivial" if image else "vector")
+        if len(event_shape) not in (1, 3):
+            raise ValueError(f"expected an event (C, H, W) or (D,); got {tuple(event_shape)}")
+        if logdet not in ESTIMATORS:
+            raise ValueError(f"expected logdet among {tuple(ESTIMATORS)}; got {logdet!r}")
+        if concatenation and len(hidden_fields) < 2:
+            raise ValueError(f"expected two hidden layers or more to concatenate; got {tuple(hidden_fields)}")
+        ends = _fields(group, event_shape[0], field_type, image)
+        fields = _chain(ends, hidden_fields, concatenation)
+        types = [
+            (field_type, "regular"),
+            *[("regular", "regular")] * (len(fields) - 2),
+            ("regular", field_type),
+        ]
+        if image:
+            if len(kernel_sizes) != len(fields):
+                raise ValueError(f"expected {len(fields)} kernel sizes; got {tuple(kernel_sizes)}")
+            layers = [
+                BoundedConv2d(
+                    SteerableConv2d(group, *counts, in_type=a, out_type=b, kernel_size=k, padding=padding),
+                    event_shape[1:],
+                    coefficient=coefficient,
+                    iterations=iterations,
+                    generator=generator,
+                )
+                for counts, (a, b), k in zip(fields, types, kernel_sizes, strict=True)
+            ]
+        else:
+            layers = [
+                BoundedLinear(
+                    GroupLinear(group, *counts, in_type=a, out_type=b),
+                    coefficient=coefficient,
+                    generator=generator,
+                )
+                for counts, (a, b) in zip(fields, types, strict=True)
+            ]
+        self.group, self.field_type, self.coefficient = group, field_type, coefficient
+        self.logdet, self.logdet_options = logdet, dict(logdet_options or {})
+        self.net = ContractiveNet(layers, hidden_fields, group.field_size, concatenation)
+        self.generator: torch.Generator | None = None
+        self.inverse_report: InverseReport | None = None
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the weights anew: every layer of norm `coefficient`, biases 0, LipSwish with b = 1."""
+        self.net.reset_parameters(generator)
+
+    @property
+    def exact(self) -> bool:
+        """Whether log-determinants are exact."""
+        return self.logdet == "exact"
+
+    def estimate(self, x: Tensor) -> tuple[Tensor, log_dets.LogDet]:
+        """z and its log-determinant with standard error; `encode` gives the value alone."""
+        return self._estimate(self.net.expand(), x)
+
+    def _estimate(self, g: Map, x: Tensor) -> tuple[Tensor, log_dets.LogDet]:
+        differentiate = torch.is_grad_enabled()
+        with torch.enable_grad():
+            if not (differentiate and x.requires_grad):
+                x = x.detach().requires_grad_()
+            y = g(x)
+        options = self.logdet_options | ({} if self.exact else {"generator": self.generator})
+        found = ESTIMATORS[self.logdet](x, y, **options)
+        z = x + y
+        return (z if differentiate else z.detach()), found
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z, found = self.estimate(x)
+        return z, found.value
+
+    def _decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        g = self.net.expand()
+        x, self.inverse_report = invert(g, z)
+        if torch.is_grad_enabled():
+            x = _with_gradient(g, z, x)
+        return x, -self._estimate(g, x)[1].value
+
+
+def _with_gradient(g: Map, z: Tensor, x: Tensor) -> Tensor:
+    """x as a function of z and of the weights: its cotangent a becomes (I + J)^-T a, by the same
+    iteration."""
+    leaf = x.detach().requires_grad_()
+    moved = g(leaf)
+    out = z - g(x.detach())
+    if out.requires_grad:
+        out.register_hook(
+            lambda a: invert(lambda row: torch.autograd.grad(moved, leaf, row, retain_graph=True)[0], a)[0]
+        )
+    return out.view_as(out)  # another tensor, or products with the Jacobian at x would meet the hook
+
+
+def _fields(group: PlanarGroup, channels: int, field_type: str, image: bool) -> int:
+    """How many fields an event has."""
+    size = field_channels(group, field_type) if image else len(representation(group, field_type, 0))
+    if channels % size:
+        raise ValueError(f"expected channels in fields of {size} ({field_type}, {group}); got {channels}")
+    return channels // size
+
+
+def _chain(ends: int, hidden: Sequence[int], concatenation: bool) -> list[tuple[int, int]]:
+    """(fields in, fields out) of every layer; concatenated, a layer also takes what the ones before took."""
+    if not hidden or min(hidden) < 1:
+        raise ValueError(f"expected one or more hidden layers of one or more fields; got {tuple(hidden)}")
+    taken = [ends, hidden[0]]
+    for count in hidden[1:]:
+        taken.append(taken[-1] + count if concatenation else count)
+    return list(zip(taken, [*hidden, ends], strict=True))

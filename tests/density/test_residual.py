@@ -1,0 +1,243 @@
+"""G-residual layers, beyond what the registry asks of all: inverse, estimators, gradients, training."""
+
+import copy
+
+import pytest
+import torch
+from cases.residual import generic
+from torch import nn
+
+from eqflow.density.logdet import LogDet
+from eqflow.density.residual import GResidual, invert
+from eqflow.symmetry import cyclic, dihedral, equivariance_error
+from eqflow.symmetry.steerable import SteerableConv2d
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(*shape, seed=1, dtype=torch.float64):
+    return torch.randn(*shape, generator=generator(seed), dtype=dtype)
+
+
+def layer(group=None, event=(1, 5, 5), seed=0, **options):
+    """First weights, as constructed."""
+    options = {"hidden_fields": (2, 2), "generator": generator(seed)} | options
+    return GResidual(group or cyclic(4), event, **options).double()
+
+
+def made(*arguments, **options):
+    """Generic parameters, settled."""
+    return generic(*arguments, **({"hidden_fields": (2, 1)} | options)).eval()
+
+
+EVENTS = [
+    (cyclic(4), (1, 5, 5), {}),
+    (cyclic(5), (2,), {}),
+    (dihedral(4), (1, 4, 4), {"concatenation": True}),
+]
+
+
+@pytest.mark.parametrize("group, event, options", EVENTS)
+def test_g_is_a_contraction_everywhere_it_was_looked(group, event, options):
+    """The largest singular value of its Jacobian, at generic points, against the product of the bounds."""
+    net = made(group, event, generator(), hidden_fields=(3, 2), **options).net
+    bound = 0.98 ** len(net.layers)
+    for x in 3 * noise(20, *event):
+        jacobian = torch.autograd.functional.jacobian(lambda e: net(e[None])[0].flatten(), x).flatten(1)
+        assert torch.linalg.matrix_norm(jacobian, 2) < bound + 1e-3
+
+
+def test_concatenated_layers_are_contractions_and_wider():
+    plain = layer(hidden_fields=(2, 3, 2), kernel_sizes=(3, 1, 1, 3))
+    joined = layer(hidden_fields=(2, 3, 2), kernel_sizes=(3, 1, 1, 3), concatenation=True)
+    inputs = [[bounded.conv.in_channels // 4 for bounded in one.net.layers[1:]] for one in (plain, joined)]
+    assert inputs == [[2, 3, 2], [2, 5, 7]]
+    x = noise(50, 1, 5, 5)
+    apart = joined.net(x) - joined.net(x.flip(0))
+    assert apart.flatten(1).norm(dim=1).max() < (x - x.flip(0)).flatten(1).norm(dim=1).max()
+
+
+def test_inverse_reports_and_has_a_small_residual():
+    bijection, z = made(cyclic(4), (1, 5, 5), generator()), noise(3, 1, 5, 5)
+    assert bijection.inverse_report is None
+    x, log_det = bijection.decode(z)
+    report = bijection.inverse_report
+    assert 2 < report.iterations < 2000 and report.residual <= report.tolerance < 1e-12
+    assert (bijection.encode(x)[0] - z).abs().max() < report.tolerance
+    assert (bijection.encode(x)[1] + log_det).abs().max() < 1e-12
+
+
+def test_the_inverse_of_an_expansion_is_an_error_with_its_numbers():
+    with pytest.raises(RuntimeError, match=r"residual of 2.*; got .* after \d+ iterations"):
+        invert(lambda x: 1.5 * x, noise(2, 2))
+    with pytest.raises(RuntimeError, match=r"got 0\.\d+ after 3 iterations"):
+        invert(lambda x: 0.9 * torch.sin(x), noise(2, 2), max_iterations=3)
+    with pytest.raises(RuntimeError, match="got nan after 1 iterations"):
+        invert(lambda x: x * float("nan"), noise(2, 2))
+    grown = layer().eval()
+    with torch.no_grad():
+        for parameter in grown.parameters():
+            parameter.mul_(20)
+    with pytest.raises(RuntimeError, match="call eval"):
+        grown.decode(noise(1, 1, 5, 5))
+    grown.train().eval().decode(noise(1, 1, 5, 5))  # settled: it is a contraction again
+
+
+def test_nothing_to_invert():
+    assert layer().eval().decode(noise(0, 1, 5, 5))[0].shape == (0, 1, 5, 5)
+
+
+@pytest.mark.parametrize("group, event, options", EVENTS)
+def test_gradients_of_the_inverse(group, event, options):
+    """By the implicit function theorem; finite differences know nothing of it."""
+    bijection = made(group, event, generator(), hidden_fields=(2, 1), **options)
+    z = noise(1, *event).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda v: bijection.decode(v)[0], z, atol=1e-6, check_undefined_grad=False
+    )
+    parameter = next(p for p in bijection.parameters() if p.requires_grad)
+    weights = noise(1, *event, seed=5)
+    loss = lambda: (bijection.decode(z.detach())[0] * weights).sum() + bijection.decode(z.detach())[1].sum()  # noqa: E731
+    (gradient,) = torch.autograd.grad(loss(), parameter)
+    index, step = (0,) * parameter.ndim, 1e-6
+    with torch.no_grad():
+        before = loss()
+        parameter[index] += step
+        assert ((loss() - before) / step).item() == pytest.approx(gradient[index].item(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "kind, options", [("series", {"terms": 20}), ("roulette", {}), ("roulette", {"tail": "poisson"})]
+)
+@pytest.mark.parametrize("event", [(1, 4, 4), (2,)])
+def test_estimates_agree_with_the_exact_value_and_never_pass_as_exact(kind, options, event):
+    group = cyclic(4)
+    bijection = made(group, event, generator(), logdet=kind, logdet_options=options | {"probes": 800})
+    bijection.generator = generator(3)
+    exactly = copy.copy(bijection)
+    exactly.logdet, exactly.logdet_options = "exact", {}
+    x = noise(3, *event)
+    z, found = bijection.estimate(x)
+    truth = exactly.estimate(x)
+    assert isinstance(found, LogDet) and not found.exact and not bijection.exact
+    assert exactly.exact and truth[1].exact and not truth[1].standard_error.any()
+    assert torch.equal(z, truth[0])
+    assert ((found.value - truth[1].value) / found.standard_error).abs().max() < 4
+    assert ((found.value + truth[1].value) / found.standard_error).abs().min() > 4  # the wrong sign
+    assert found.value.requires_grad
+    x, log_det = bijection.decode(z.detach())
+    assert ((log_det + truth[1].value) / found.standard_error).abs().max() < 5
+
+
+@pytest.mark.parametrize("event", [(1, 4, 4), (2,)])
+def test_gradients_of_the_estimate_are_unbiased(event):
+    """Averaged over many steps with one probe each, against the exact gradient."""
+    bijection = made(cyclic(4), event, generator(), hidden_fields=(1,), kernel_sizes=(3, 3))
+    x, parameters = noise(4, *event), [p for n, p in bijection.named_parameters() if n.endswith("weight")]
+
+    def gradient(**options):
+        bijection.logdet, bijection.logdet_options = options.pop("logdet"), options
+        grads = torch.autograd.grad(bijection.encode(x)[1].sum(), parameters)
+        return torch.cat([grad.flatten() for grad in grads])
+
+    truth, bijection.generator = gradient(logdet="exact"), generator(4)
+    draws = torch.stack([gradient(logdet="roulette", exact_terms=2) for _ in range(400)])
+    error = draws.std(0) / len(draws) ** 0.5
+    assert ((draws.mean(0) - truth).abs() / error).max() < 4.5
+    assert ((draws.mean(0) + truth).abs() / error).max() > 10  # the wrong sign
+
+
+def test_filters_are_expanded_once_per_step(monkeypatch):
+    bijection = layer(logdet="roulette").eval()
+    conv, calls, expand = bijection.net.layers[1].conv, [], SteerableConv2d.expand
+    monkeypatch.setattr(SteerableConv2d, "expand", lambda self: calls.append(self) or expand(self))
+    bijection.encode(noise(2, 1, 5, 5))
+    assert calls.count(conv) == 1
+    bijection.decode(noise(2, 1, 5, 5))
+    assert calls.count(conv) == 2 and bijection.inverse_report.iterations > 2
+
+
+@pytest.mark.parametrize("event, group", [((1, 4, 4), cyclic(4)), ((2,), cyclic(8))])
+@pytest.mark.parametrize("kind", ["exact", "roulette"])
+def test_first_weights_train(event, group, kind):
+    """Data narrower than the base: Adam must raise the likelihood, and every layer must move."""
+    blocks = nn.ModuleList(
+        GResidual(group, event, hidden_fields=(4, 4), logdet=kind, generator=generator(s)) for s in range(2)
+    )
+    for block in blocks:
+        block.generator = generator(9)
+    optimizer = torch.optim.Adam(blocks.parameters(), 1e-2)
+    x = 0.4 * noise(16, *event, dtype=torch.float32)
+    first = {name: value.detach().clone() for name, value in blocks.named_parameters()}
+    losses = []
+    for _ in range(25):
+        z, total = x, 0.0
+        for block in blocks:
+            z, log_det = block.encode(z)
+            total = total + log_det
+        loss = (z.square().flatten(1).sum(1) / 2 - total).mean() / x[0].numel()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) / 5 < sum(losses[:5]) / 5 - 0.1
+    moved = {name: (value - first[name]).abs().max().item() for name, value in blocks.named_parameters()}
+    assert min(moved.values()) > 1e-3, moved
+    blocks.eval()
+    with torch.no_grad():
+        back = blocks[0].decode(blocks[0].encode(x)[0])[0]
+    assert (back - x).abs().max() < 1e-4
+
+
+def test_first_weights_are_drawn_by_the_generator_and_gentle():
+    one, two, other = layer(seed=3), layer(seed=3), layer(seed=4)
+    x = noise(4, 1, 5, 5)
+    assert torch.equal(one.net(x), two.net(x)) and not torch.equal(one.net(x), other.net(x))
+    assert 1e-3 < one.net(x).norm() / x.norm() < 1
+    other.reset_parameters(generator(3))
+    assert other.net.layers[0].conv.weight.norm() > 0 and other.net(x).isfinite().all()
+
+
+def test_one_scale_per_channel_is_the_control():
+    """The same g, a scale on every channel: still invertible, no longer equivariant."""
+    group, bijection = cyclic(4), made(cyclic(4), (1, 5, 5), generator())
+    x, act = noise(2, 1, 5, 5), lambda v: group.act_image(1, v)
+    assert equivariance_error(lambda v: bijection.encode(v)[0], x, act, act) < 1e-13
+    first = bijection.net.layers[0]
+    scale = torch.linspace(-1, 1, 8, dtype=x.dtype).view(-1, 1, 1, 1)
+    expanded = first.expand()
+    first.expand = lambda: (expanded[0] * scale, expanded[1])
+    z = bijection.encode(x)[0]
+    assert (bijection.decode(z)[0] - x).abs().max() < 1e-10
+    assert equivariance_error(lambda v: bijection.encode(v)[0], x, act, act) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (
+            lambda: GResidual(cyclic(4), (3, 5, 5), field_type="regular"),
+            r"fields of 4 \(regular, C4\); got 3",
+        ),
+        (lambda: GResidual(cyclic(4), (3,)), r"fields of 2 \(vector, C4\); got 3"),
+        (lambda: GResidual(cyclic(4), (5, 5)), r"event \(C, H, W\) or \(D,\); got \(5, 5\)"),
+        (
+            lambda: GResidual(cyclic(4), (1, 5, 5), kernel_sizes=(3, 3)),
+            r"expected 3 kernel sizes; got \(3, 3\)",
+        ),
+        (lambda: GResidual(cyclic(4), (2,), hidden_fields=()), r"hidden layers .* got \(\)"),
+        (
+            lambda: GResidual(cyclic(4), (2,), hidden_fields=(3,), concatenation=True),
+            r"to concatenate; got \(3,\)",
+        ),
+        (lambda: GResidual(cyclic(4), (2,), logdet="guess"), "logdet among"),
+        (lambda: GResidual(cyclic(4), (2,), coefficient=1.0), "coefficient in"),
+        (lambda: GResidual(cyclic(4), (1, 5, 5), field_type="vector"), "field type among"),
+        (lambda: layer().encode(noise(2, 1, 6, 6)), r"expected a floating point \(B, 1, 5, 5\)"),
+    ],
+)
+def test_errors_name_what_was_expected(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
