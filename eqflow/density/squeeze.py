@@ -51,7 +51,7 @@ class Squeeze(Bijection):
     Raises:
         ValueError: For another group or type, and for images of odd height or width.
 
-    Source: the paper's layers keep the resolution (Bose et al. 2021); this is what lets them change it.
+    Source: not in the paper; Dinh et al. 2017 (RealNVP) for the squeeze in raster order.
     """
 
     def __init__(self, group: PlanarGroup, fields: int = 1, *, in_type: str | Squeeze = "trivial"):
