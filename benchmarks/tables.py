@@ -13,10 +13,13 @@ import torch
 from eqflow.study.meters import seconds
 
 
-def options(doc: str, *, velocities: Sequence[int], rounds: int, **sizes: int) -> argparse.ArgumentParser:
+def options(
+    doc: str, *, velocities: Sequence[int] = (), rounds: int, **sizes: int
+) -> argparse.ArgumentParser:
     """A command line with the options of every benchmark, and one for each of the sizes."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument("--velocities", type=int, nargs="+", default=list(velocities), help="|V|")
+    if velocities:
+        parser.add_argument("--velocities", type=int, nargs="+", default=list(velocities), help="|V|")
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--rounds", type=int, default=rounds)
