@@ -98,11 +98,16 @@ def horizontal_flip(video: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(mirrored.to(video.device)[:, None, None, None, None], video.flip(-1), video)
 
 
-def draw_velocities(count: int, max_speed: int, generator: torch.Generator) -> Tensor:
-    """Integer velocities (vx, vy) in px/frame, uniform on [-max_speed, max_speed]^2: int64 (count, 2)."""
-    if count < 0 or max_speed < 0:
+def draw_velocities(count: int, max_speed: int | tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Integer velocities (vx, vy) in px/frame, each uniform on [-max_speed, max_speed]: int64 (count, 2).
+
+    `max_speed` is one limit for both directions, or (x, y).
+    """
+    limits = (max_speed, max_speed) if isinstance(max_speed, int) else tuple(max_speed)
+    if count < 0 or len(limits) != 2 or min(limits) < 0:
         raise ValueError(f"expected count >= 0 and max_speed >= 0; got {count} and {max_speed}")
-    return torch.randint(-max_speed, max_speed + 1, (count, 2), generator=generator, device=generator.device)
+    draw = {"generator": generator, "device": generator.device}
+    return torch.stack([torch.randint(-r, r + 1, (count,), **draw) for r in limits], 1)
 
 
 def camera_motion(video: Tensor, velocities: Tensor, *, switch_to: Tensor | None = None) -> Tensor:

@@ -23,7 +23,6 @@ from .interpolation import (
     zero_padded_conv,
 )
 
-
 FED_BACK = 1 / 3  # gain of first weights: a prediction is fed back, and must not grow on its way
 
 

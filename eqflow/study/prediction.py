@@ -28,12 +28,11 @@ def motions_of(config: dict) -> MotionSet:
 def build(config: dict) -> nn.Module:
     """The frame predictor; with the zero motion alone it is the G-RNN."""
     motions, channels = motions_of(config), config["channels"]
+    options = {"motions": motions} | {name: config[name] for name in ("kernel_size", "velocity_mixing")}
     if turns := config["orientations"]:
-        options = {"motions": motions, "orientations": turns, "kernel_size": config["kernel_size"]}
-        cell = RotationCell(1, channels // turns, **options)
+        cell = RotationCell(1, channels // turns, orientations=turns, **options)
     else:
-        options = {name: config[name] for name in ("kernel_size", "velocity_mixing")}
-        cell = TranslationCell(1, channels, motions=motions, **options)
+        cell = TranslationCell(1, channels, **options)
     options = {name: config[name] for name in ("decoder_layers", "decoder", "pool")}
     return FramePredictor(cell, **options)
 

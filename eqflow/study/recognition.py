@@ -71,11 +71,20 @@ def clips_of(config: dict) -> ActionSet:
     return _clips(config["data"], config["canvas"], config["frames"], config["stride"])
 
 
+def camera_speed(config: dict) -> tuple[int, int]:
+    """The fastest that the camera moves in training along x and along y, px/frame."""
+    speed = config["max_speed"]
+    return (speed, speed) if isinstance(speed, int) else tuple(speed)
+
+
 def moved(video: Tensor, config: dict, generator: torch.Generator, max_speed: int | None = None) -> Tensor:
-    """Clips (B, T, 1, H, W) as a camera at velocities drawn from `generator` sees them."""
-    speed = config["max_speed"] if max_speed is None else max_speed
-    velocities = draw_velocities(len(video), speed, generator)
-    switch_to = draw_velocities(len(video), speed, generator) if config["camera"] == "switch" else None
+    """Clips (B, T, 1, H, W) as a camera at velocities drawn from `generator` sees them.
+
+    `max_speed` stands in for that of the config, in the directions in which its camera moves.
+    """
+    limits = [limit if max_speed is None or not limit else max_speed for limit in camera_speed(config)]
+    velocities = draw_velocities(len(video), limits, generator)
+    switch_to = draw_velocities(len(video), limits, generator) if config["camera"] == "switch" else None
     return camera_motion(video, velocities, switch_to=switch_to)
 
 
@@ -96,7 +105,7 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
     """Batches, loss, validation and test of one run; clips are mirrored at random."""
     clips, generator = clips_of(config), torch.Generator().manual_seed(seed)
     train, count = clips.train, len(clips.train.labels)
-    fixed = draw_velocities(count, config["max_speed"], torch.Generator().manual_seed(TRAIN_SEED))
+    fixed = draw_velocities(count, camera_speed(config), torch.Generator().manual_seed(TRAIN_SEED))
     validation = moved(clips.val.video, config, torch.Generator().manual_seed(VALIDATION_SEED))
 
     def batch() -> tuple[Tensor, Tensor]:

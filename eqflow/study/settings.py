@@ -121,7 +121,8 @@ class RecognitionSettings(Settings):
     Attributes:
         camera: "fixed" (one velocity per clip), "redrawn" (whenever a clip is shown) or "switch" (redrawn,
             and again half-way).
-        max_speed: of the camera in training, px/frame; velocities are whole, uniform on [-r, r]^2.
+        max_speed: of the camera in training, px/frame, or (x, y); velocities are whole, uniform on [-r, r]
+            in each direction.
         test_speeds: further values of r that the trained model is tested at.
         frames, stride: of a clip: its length, and every how many-th frame of the source.
         net: "recurrent", "learned_shifts" (G-RNN+) or "conv3d".
@@ -129,7 +130,7 @@ class RecognitionSettings(Settings):
     """
 
     camera: str = "fixed"
-    max_speed: int = 2
+    max_speed: int | tuple[int, int] = 2
     test_speeds: tuple[int, ...] = (0, 1, 2)
     frames: int = 16
     stride: int = 2

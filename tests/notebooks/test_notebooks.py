@@ -171,10 +171,13 @@ def test_every_rule_can_fail(problem):
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory):
-    """All notebooks, once, at the smoke profile, from an empty store; then again, where all is found."""
+def smoke(request, tmp_path_factory):
+    """The selected notebooks at the smoke profile, from an empty store; then again, where all is found."""
     root = tmp_path_factory.mktemp("smoke")
-    request = Request(profile="smoke", source=FOLDER, results=root / "results", engine="serial")
+    asked = {item.callspec.params["name"] for item in request.session.items if "smoke" in item.fixturenames}
+    request = Request(
+        notebooks=sorted(asked), profile="smoke", source=FOLDER, results=root / "results", engine="serial"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EQFLOW_CACHE", str(root / "cache"))
         printed = []
