@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eqflow.symmetry import PlanarGroup
-from eqflow.symmetry.steerable import SteerableConv2d, field_channels
+from eqflow.symmetry.steerable import PADDINGS, SteerableConv2d, field_channels
 
 from .bijection import Bijection, Shape
 from .masks import require_invariant
@@ -51,7 +51,11 @@ def convolution(
     if len(group) > 1:
         options = {"kernel_size": kernel_size, "padding": padding, "gain": gain}
         return SteerableConv2d(group, in_fields, out_fields, **options, **types)
-    mode = {"zero": "zeros", "circular": "circular"}[padding]
+    if padding not in PADDINGS or kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(
+            f"expected an odd kernel size and a padding among {tuple(PADDINGS)}; got {kernel_size}, {padding!r}"
+        )
+    mode = "zeros" if padding == "zero" else padding
     conv = PlainConv2d(in_fields, out_fields, kernel_size, padding=kernel_size // 2, padding_mode=mode)
     conv.gain = gain
     conv.reset_parameters()

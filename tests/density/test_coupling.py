@@ -126,6 +126,9 @@ def test_refusals():
         GCoupling(C4, (1, 8, 8), mask=checkerboard(5, 5))
     with pytest.raises(ValueError, match=r"C a multiple of 4 \(regular fields of C4\); got \(6, 5, 5\)"):
         GCoupling(C4, (6, 5, 5), field_type="regular")
+    for group in (C1, C4):
+        with pytest.raises(ValueError, match="padding among"):
+            GCoupling(group, (2, 8, 8), padding="reflect")
     with pytest.raises(ValueError, match="fixed size for a soft scale"):
         GCoupling(C4, (2, None, None), soft=True)
     with pytest.raises(ValueError, match="equal blocks of 5 fields; got blocks = 2"):
