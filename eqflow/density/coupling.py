@@ -53,7 +53,7 @@ def convolution(
         return SteerableConv2d(group, in_fields, out_fields, **options, **types)
     if padding not in PADDINGS or kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(
-            f"expected an odd kernel size and a padding among {tuple(PADDINGS)}; got {kernel_size}, {padding!r}"
+            f"expected an odd kernel size, a padding among {tuple(PADDINGS)}; got {kernel_size}, {padding!r}"
         )
     mode = "zeros" if padding == "zero" else padding
     conv = PlainConv2d(in_fields, out_fields, kernel_size, padding=kernel_size // 2, padding_mode=mode)
