@@ -111,6 +111,14 @@ def test_it_commutes_with_every_symmetry_and_with_no_other(space):
     assert equivariance(moser, other[moser.event_shape[0]]) > 0.05
 
 
+def test_a_turn_that_the_cube_lacks_misses_by_the_reference_value():
+    cos, sin = math.cos(0.4), math.sin(0.4)
+    turn = torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=torch.float64)
+    z = sphere_points(300)
+    gap = sphere().decode(z @ turn.T)[0] - sphere().decode(z)[0] @ turn.T
+    assert abs(gap.abs().max().item() - 0.098) < 1.5e-3
+
+
 def test_circle_by_its_distribution_function():
     z = draw(circle(), 100)
     x, _ = circle(200).decode(z)
