@@ -228,15 +228,15 @@ class GResidual(Bijection):
         return self._estimate(self.net.expand(), x)
 
     def _estimate(self, g: Map, x: Tensor) -> tuple[Tensor, log_dets.LogDet]:
-        differentiate = torch.is_grad_enabled()
+        parameters = (parameter.requires_grad for parameter in self.parameters())
+        differentiate = torch.is_grad_enabled() and (x.requires_grad or any(parameters))
         with torch.enable_grad():
             if not (differentiate and x.requires_grad):
                 x = x.detach().requires_grad_()
             y = g(x)
         options = self.logdet_options | ({} if self.exact else {"generator": self.generator})
-        found = ESTIMATORS[self.logdet](x, y, **options)
-        z = x + y
-        return (z if differentiate else z.detach()), found
+        with torch.set_grad_enabled(differentiate):
+            return x + y, ESTIMATORS[self.logdet](x, y, **options)
 
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         z, found = self.estimate(x)
@@ -253,13 +253,14 @@ class GResidual(Bijection):
 def _with_gradient(g: Map, z: Tensor, x: Tensor) -> Tensor:
     """x as a function of z and of the weights: its cotangent a becomes (I + J)^-T a, by the same
     iteration."""
-    leaf = x.detach().requires_grad_()
+    out = z - g(x)
+    if not out.requires_grad:
+        return out
+    leaf = x.requires_grad_()
     moved = g(leaf)
-    out = z - g(x.detach())
-    if out.requires_grad:
-        out.register_hook(
-            lambda a: invert(lambda row: torch.autograd.grad(moved, leaf, row, retain_graph=True)[0], a)[0]
-        )
+    out.register_hook(
+        lambda a: invert(lambda row: torch.autograd.grad(moved, leaf, row, retain_graph=True)[0], a)[0]
+    )
     return out.view_as(out)  # another tensor, or products with the Jacobian at x would meet the hook
 
 

@@ -149,6 +149,12 @@ def test_gradients_of_the_estimate_are_unbiased(event):
     assert ((draws.mean(0) + truth).abs() / error).max() > 10  # the wrong sign
 
 
+def test_without_parameters_to_train_nothing_has_a_graph():
+    bijection, x = made(cyclic(4), (1, 4, 4), generator()).requires_grad_(False), noise(2, 1, 4, 4)
+    assert not any(value.requires_grad for value in (*bijection.encode(x), *bijection.decode(x)))
+    assert all(value.requires_grad for value in bijection.encode(x.requires_grad_()))
+
+
 def test_filters_are_expanded_once_per_step(monkeypatch):
     bijection = layer(logdet="roulette").eval()
     conv, calls, expand = bijection.net.layers[1].conv, [], SteerableConv2d.expand
