@@ -14,52 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eqflow.symmetry import PlanarGroup
-from eqflow.symmetry.steerable import PADDINGS, SteerableConv2d, field_channels
+from eqflow.symmetry import PlanarGroup, cyclic
+from eqflow.symmetry.steerable import SteerableConv2d, field_channels
 
 from .bijection import Bijection, Shape
 from .masks import require_invariant
 
 NEAR_ZERO = 2e-4  # gain of a last layer: its output is a hundredth of what He's rule would give
-
-
-class PlainConv2d(nn.Conv2d):
-    """An ordinary convolution that draws its weights as SteerableConv2d does."""
-
-    gain = 2.0
-
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Entries of variance gain / fan in; no bias at first."""
-        nn.init.normal_(self.weight, std=(self.gain / self.weight[0].numel()) ** 0.5, generator=generator)
-        nn.init.zeros_(self.bias)
-
-
-def convolution(
-    group: PlanarGroup,
-    in_fields: int,
-    out_fields: int,
-    *,
-    kernel_size: int,
-    padding: str,
-    gain: float,
-    **types,
-) -> nn.Module:
-    """A convolution between fields; an ordinary one where the group is trivial.
-
-    The steerable basis is band-limited (6 of 9 taps at 3x3), which a plain model should not have to bear.
-    """
-    if len(group) > 1:
-        options = {"kernel_size": kernel_size, "padding": padding, "gain": gain}
-        return SteerableConv2d(group, in_fields, out_fields, **options, **types)
-    if padding not in PADDINGS or kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(
-            f"expected an odd kernel size, a padding among {tuple(PADDINGS)}; got {kernel_size}, {padding!r}"
-        )
-    mode = "zeros" if padding == "zero" else padding
-    conv = PlainConv2d(in_fields, out_fields, kernel_size, padding=kernel_size // 2, padding_mode=mode)
-    conv.gain = gain
-    conv.reset_parameters()
-    return conv
 
 
 class FieldNetwork(nn.Module):
@@ -85,7 +46,7 @@ class FieldNetwork(nn.Module):
         widths = [in_fields] + [hidden_fields] * depth + [out_fields]
         kinds = [field_type] + ["regular"] * depth + [field_type]
         self.convs = nn.ModuleList(
-            convolution(
+            SteerableConv2d(
                 group,
                 widths[i],
                 widths[i + 1],
@@ -124,8 +85,7 @@ class InvariantPixelMap(nn.Module):
         self.field_size = field_channels(group, options["field_type"])
         self.size, self.coarse = size, tuple((side + 3) // 4 for side in size)
         self.linear = nn.Linear(hidden, hidden * self.coarse[0] * self.coarse[1])
-        self.draw = PlainConv2d(hidden, out_channels, 3, padding=1)
-        self.draw.gain = NEAR_ZERO
+        self.draw = SteerableConv2d(cyclic(1), hidden, out_channels, gain=NEAR_ZERO)
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 from .profiles import SETTINGS, Profile, get_profile, settings
-from .settings import RecognitionSettings
+from .settings import DensitySettings, PredictionSettings, RecognitionSettings
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,14 @@ class RunSpec:
         return self.config["steps"]
 
 
-PREDICTION, RECOGNITION = "eqflow.study.prediction", "eqflow.study.recognition"
-EXPERIMENTS: dict[str, str] = {
-    name: RECOGNITION if isinstance(sizes["quick"], RecognitionSettings) else PREDICTION
-    for name, sizes in SETTINGS.items()
+MODULES = {
+    PredictionSettings: "eqflow.study.prediction",
+    RecognitionSettings: "eqflow.study.recognition",
+    DensitySettings: "eqflow.study.likelihood",
 }
+EXPERIMENTS: dict[str, str] = {name: MODULES[type(sizes["quick"])] for name, sizes in SETTINGS.items()}
+
+FEW = ("images_50", "images_200", "images_all", "videos_10", "videos_100", "videos_all")
 
 # Notebook -> its experiments and the models that it compares (None: all). Runs that two notebooks share are
 # trained once.
@@ -48,6 +51,15 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "16": {"two_digits": None, "bouncing_digits": None, "mixing_line": None},
     "17": {"actions_fixed": None, "actions_redrawn": None, "actions_switch": None, "actions_slow": None},
     "18": {"wide_grnn": None},
+    "35": {"toy_gaussians": None, "toy_rings": None},
+    "36": {
+        "residual_digits": None,
+        "residual_patches": None,
+        "residual_reflected": None,
+        "residual_translated": None,
+    },
+    "37": {"coupling_patches": None},
+    "38": {f"few_{what}": None for what in FEW},
 }
 
 

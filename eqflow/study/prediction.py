@@ -103,7 +103,7 @@ def frame_errors(model: nn.Module, videos: torch.Tensor, config: dict, device: t
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run; velocities are re-drawn whenever an image is shown."""
     images = load_images(config["data"]).train
-    images = images[: len(images) - round(HELD_OUT * len(images))]
+    images = images[: len(images) - round(HELD_OUT * len(images))][: config["train_images"]]
     validation = held_out_videos(config, "validation")
     generator = torch.Generator().manual_seed(seed)
     shown = config["input_frames"]

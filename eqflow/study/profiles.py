@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .density_profiles import DENSITY_PAPER, DENSITY_QUICK, DENSITY_SMOKE
 from .settings import ModelSettings, PredictionSettings, RecognitionSettings, Settings, line, square
 
 
@@ -130,6 +131,14 @@ BOUNCING = replace(
         "fernn_mixing": ModelSettings(line(-2, -1, 0, 1, 2), 0.1, options={"velocity_mixing": 3}),
     },
 )
+
+
+def few_videos(images: int | None) -> PredictionSettings:
+    """Velocities along x, of so many training images."""
+    models = {"grnn": TRANSLATING.models["grnn"], "fernn_v2": MIXING.models["fernn_v2"]}
+    return replace(MIXING, train_images=images, steps=300, models=models)
+
+
 WIDE = replace(
     TWO_DIGITS,
     channels=8,
@@ -170,6 +179,9 @@ QUICK: dict[str, Settings] = {
     "two_digits": TWO_DIGITS,
     "bouncing_digits": BOUNCING,
     "wide_grnn": WIDE,
+    "few_videos_10": few_videos(10),
+    "few_videos_100": few_videos(100),
+    "few_videos_all": few_videos(None),
     "actions_fixed": ACTIONS,
     "actions_redrawn": replace(ACTIONS, camera="redrawn"),
     "actions_switch": replace(ACTIONS, camera="switch"),
@@ -267,11 +279,15 @@ PAPER: dict[str, Settings] = {
         WIDE,
         models=WIDE.models | {"grnn_x8": ModelSettings(STILL, 2.0, options={"channels": 1024})},
     ),
+    "few_videos_10": paper(few_videos(10)),
+    "few_videos_100": paper(few_videos(100)),
+    "few_videos_all": paper(few_videos(None)),
     "actions_fixed": KTH,
     "actions_redrawn": replace(KTH, camera="redrawn"),
     "actions_switch": replace(KTH, camera="switch"),
     "actions_slow": replace(KTH, max_speed=1),
 }
+SMOKE, QUICK, PAPER = SMOKE | DENSITY_SMOKE, QUICK | DENSITY_QUICK, PAPER | DENSITY_PAPER
 SETTINGS = {name: {"smoke": SMOKE[name], "quick": QUICK[name], "paper": PAPER[name]} for name in QUICK}
 
 

@@ -30,7 +30,7 @@ class ModelSettings:
     """One model of an experiment.
 
     Attributes:
-        motions: its generator set; the zero motion alone makes a G-RNN.
+        motions: its generator set; the zero motion alone makes a G-RNN, and a density has none.
         seconds_per_step: a guess for one training step on one thread of a present CPU (paper: on a GPU); only
             for plans, until a run has been measured.
         steps_factor: trained for this multiple of the experiment's steps.
@@ -38,7 +38,7 @@ class ModelSettings:
         options: what replaces the experiment's own settings, such as {"velocity_mixing": 3}.
     """
 
-    motions: Motions
+    motions: Motions | None
     seconds_per_step: float
     steps_factor: float = 1
     seeds: int | None = None
@@ -88,6 +88,7 @@ class PredictionSettings(Settings):
         orientations: None for translations; N of the C_N fields for rotations, of which there are
             channels / N.
         decoder, pool, velocity_mixing: of the model.
+        train_images: how many of the training images are used; None for all.
     """
 
     video: str = "translating"
@@ -103,6 +104,7 @@ class PredictionSettings(Settings):
     pool: str = "max"
     velocity_mixing: int = 1
     kernel_size: int = 3
+    train_images: int | None = None
     val_size: int = 64
     test_size: int = 512
 
@@ -111,6 +113,49 @@ class PredictionSettings(Settings):
         values = super().config(model, data=data, budget=budget)
         for name in ("val_size", "test_size"):
             values[name] = min(values[name], max(64, round(values[name] * min(1.0, budget))))
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensitySettings(Settings):
+    """Maximum likelihood of points or images; sizes in events. `canvas` is the shape of an event.
+
+    Attributes:
+        source: a toy density ("eight_gaussians", "rings") or an image set, by source of the data.
+        layer: "residual" or "coupling"; soft: coupling with the original's scale network.
+        group: of the layers, "C1" (plain), "C4", "D4", ...
+        symmetry: the group that moves test events, the same for all models.
+        augment: the group whose elements move training events at random, or None.
+        hidden_fields: regular fields of every hidden layer of a net.
+        blocks, scales: layers of a scale; scales, with a squeeze between two.
+        coefficient: bound on the norm of a residual net's layers; roulette: options of its estimate.
+        alpha: of the logit.
+        train_size: how many training events there are; None for all images.
+    """
+
+    source: Mapping[str, str]
+    layer: str = "residual"
+    soft: bool = False
+    group: str = "C1"
+    symmetry: str = "D4"
+    augment: str | None = None
+    hidden_fields: tuple[int, ...] = (8, 8)
+    blocks: int = 4
+    scales: int = 1
+    coefficient: float = 0.98
+    roulette: Mapping[str, Any] = field(default_factory=dict)
+    padding: str = "zero"
+    alpha: float = 0.05
+    train_size: int | None = None
+    val_size: int = 64
+    test_size: int = 64
+
+    def config(self, model: str, *, data: str, budget: float) -> dict:
+        """As in `Settings`, with the shape of an event in place of a canvas and motions."""
+        values = super().config(model, data=data, budget=budget)
+        values["event"] = values.pop("canvas")
+        values["source"] = self.source[data]
+        del values["motions"]
         return values
 
 

@@ -104,7 +104,8 @@ def steerable_basis(
 
     Returns:
         float64 (D, out, in, k, k), each element of norm 1; shared by all callers, so not to be written to.
-        D at k = 3, regular to regular: C4 24, D4 48, C8 48, C16 96, D8 96; trivial to regular: 6.
+        D at k = 3, regular to regular: C1 9 (an ordinary kernel), C4 24, D4 48, C8 48, C16 96, D8 96; trivial
+        to regular: 6.
 
     Raises:
         ValueError: for an unknown field type, or a kernel size that is not odd.
@@ -113,6 +114,9 @@ def steerable_basis(
     field_channels(group, in_type), field_channels(group, out_type)  # both are known types, or this raises
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"expected an odd kernel size; got {kernel_size}")
+    if isinstance(group, PlanarGroup) and len(group) == 1:
+        # Every kernel commutes with C1; escnn would leave out high frequencies (6 of 9 taps at 3x3 stay).
+        return torch.eye(kernel_size**2, dtype=torch.float64).view(-1, 1, 1, kernel_size, kernel_size)
     sampled = _sampled_basis(group, in_type, out_type, kernel_size).double()
     moved = []
     for g in _grid_elements(group):  # (g W)(q) = rho_out(g) W(g^-1 q) rho_in(g)^-1 must be W

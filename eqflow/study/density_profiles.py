@@ -1,0 +1,201 @@
+"""Sizes and budgets of the density paper's experiments, for `profiles`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .settings import DensitySettings, ModelSettings
+
+
+def net(group: str, seconds_per_step: float, **options) -> ModelSettings:
+    """A density whose layers are equivariant to a group."""
+    more = {name: options.pop(name) for name in ("steps_factor", "seeds") if name in options}
+    return ModelSettings(None, seconds_per_step, options={"group": group, **options}, **more)
+
+
+# --- quick --------------------------------------------------------------------------------------------------
+
+# Points: about 2,300 parameters each. plain_matched gets at least the seconds that c8 takes.
+GAUSSIANS = DensitySettings(
+    source={"embedded": "eight_gaussians", "real": "eight_gaussians"},
+    canvas={"embedded": (2,), "real": (2,)},
+    symmetry="C8",
+    blocks=6,
+    coefficient=0.9,
+    train_size=5000,
+    val_size=1000,
+    test_size=4000,
+    batch_size=128,
+    steps=400,
+    lr=5e-3,
+    clip=10.0,
+    val_every=40,
+    models={
+        "plain": net("C1", 0.02, hidden_fields=(16, 16)),
+        "plain_augmented": net("C1", 0.02, hidden_fields=(16, 16), augment="C8"),
+        "plain_matched": net("C1", 0.02, hidden_fields=(16, 16), steps_factor=2, seeds=2),
+        "c4": net("C4", 0.03, hidden_fields=(9, 9)),
+        "c8": net("C8", 0.04, hidden_fields=(7, 7)),
+    },
+)
+# Residual images: plain_width has as many channels as d4, plain_small about as many parameters.
+DIGITS = DensitySettings(
+    source={"embedded": "digits_rotated", "real": "mnist_rotated"},
+    canvas={"embedded": (1, 12, 12), "real": (1, 28, 28)},
+    blocks=4,
+    batch_size=16,
+    steps=240,
+    lr=3e-3,
+    clip=10.0,
+    val_every=24,
+    seeds=2,
+    models={
+        "plain_width": net("C1", 0.06, hidden_fields=(32, 32)),
+        "plain_small": net("C1", 0.04, hidden_fields=(7, 7)),
+        "d4": net("D4", 0.08, hidden_fields=(4, 4)),
+    },
+)
+PATCHES = {"embedded": "photo_patches8", "real": "cifar10"}
+COLOURS = {"embedded": (3, 8, 8), "real": (3, 32, 32)}
+# Samples of three variants: densities with the symmetry of each.
+VARIANTS = {
+    "reflected": replace(
+        DIGITS,
+        source={"embedded": "digits_reflected", "real": "mnist_reflected"},
+        seeds=1,
+        symmetry="D1",
+        models={"d1": net("D1", 0.07, hidden_fields=(16, 16))},
+    ),
+    "translated": replace(
+        DIGITS,
+        source={"embedded": "digits_translated", "real": "mnist_translated"},
+        seeds=1,
+        symmetry="C1",
+        padding="circular",
+        models={"circular": net("C1", 0.06, hidden_fields=(32, 32))},
+    ),
+}
+COUPLING = replace(
+    DIGITS,
+    source=PATCHES,
+    canvas=COLOURS,
+    layer="coupling",
+    blocks=6,
+    batch_size=32,
+    steps=400,
+    lr=2e-3,
+    val_every=20,
+    val_size=64,
+    test_size=512,
+    augment="D4",
+    models={
+        "plain": net("C1", 0.02, hidden_fields=(12, 12)),
+        "c2": net("C2", 0.03, hidden_fields=(11, 11)),
+        "c4": net("C4", 0.03, hidden_fields=(8, 8)),
+        "d2": net("D2", 0.03, hidden_fields=(8, 8)),
+        "d4": net("D4", 0.04, hidden_fields=(6, 6)),
+        "d4_soft": net("D4", 0.04, hidden_fields=(6, 6), soft=True),
+    },
+)
+
+
+def few(size: int | None) -> DensitySettings:
+    """The coupling models on so many training images."""
+    models = {
+        "plain": net("C1", 0.02, hidden_fields=(14, 14)),
+        "plain_augmented": net("C1", 0.02, hidden_fields=(14, 14), augment="D4"),
+        "d4": COUPLING.models["d4"],
+    }
+    source = {"source": DIGITS.source, "canvas": DIGITS.canvas}
+    return replace(COUPLING, **source, augment=None, train_size=size, steps=240, models=models)
+
+
+DENSITY_QUICK = {
+    "toy_gaussians": GAUSSIANS,
+    "toy_rings": replace(GAUSSIANS, source={"embedded": "rings", "real": "rings"}),
+    "residual_digits": DIGITS,
+    "residual_patches": replace(DIGITS, source=PATCHES, canvas=COLOURS),
+    "residual_reflected": VARIANTS["reflected"],
+    "residual_translated": VARIANTS["translated"],
+    "coupling_patches": COUPLING,
+    "few_images_50": few(50),
+    "few_images_200": few(200),
+    "few_images_all": few(None),
+}
+
+
+# --- smoke --------------------------------------------------------------------------------------------------
+
+
+def smoke(sizes: DensitySettings) -> DensitySettings:
+    """The same experiment, so small that it only shows that the code runs."""
+    models = {n: replace(m, options={**m.options, "hidden_fields": (2, 2)}) for n, m in sizes.models.items()}
+    few = {"batch_size": 4, "steps": 6, "val_every": 2, "seeds": 1, "val_size": 4, "test_size": 4}
+    return replace(sizes, **few, models=models, blocks=2)
+
+
+DENSITY_SMOKE = {name: smoke(sizes) for name, sizes in DENSITY_QUICK.items()}
+
+
+# --- paper --------------------------------------------------------------------------------------------------
+
+MNIST_EPOCH, CIFAR_EPOCH = 54_000 // 64, 45_000 // 64  # steps
+
+
+def paper(sizes: DensitySettings, **changes) -> DensitySettings:
+    """Published settings as far as they are known; guesses of seconds are for a GPU."""
+    known = {"seeds": None, "test_size": 10_000, "val_size": 1024, "batch_size": 64, "lr": 1e-3}
+    return replace(sizes, **{**known, "memory_mb": 30_000, **changes})
+
+
+_IMAGES = {"blocks": 16, "steps": 100 * MNIST_EPOCH, "val_every": MNIST_EPOCH, "alpha": 1e-6}
+_WIDE = {
+    "plain_width": net("C1", 0.5, hidden_fields=(512, 512)),
+    "plain_small": net("C1", 0.3, hidden_fields=(180, 180)),
+    "d4": net("D4", 0.6, hidden_fields=(64, 64)),
+}
+_COUPLING = {"blocks": 8, "steps": 100 * CIFAR_EPOCH, "val_every": CIFAR_EPOCH}
+_GROUPS = {
+    name: net(name.upper(), 0.3, hidden_fields=(max(8, 128 // size),) * 2)
+    for name, size in {"c2": 2, "c4": 4, "c8": 8, "c16": 16, "d2": 4, "d4": 8, "d8": 16, "d16": 32}.items()
+}
+_PATCHES = {"source": PATCHES, "canvas": COLOURS}
+DENSITY_PAPER = {
+    "toy_gaussians": paper(
+        GAUSSIANS,
+        steps=20_000,
+        val_every=500,
+        batch_size=256,
+        models={
+            "plain": net("C1", 0.03, hidden_fields=(128,) * 4),
+            "plain_augmented": net("C1", 0.03, hidden_fields=(128,) * 4, augment="C8"),
+            "plain_matched": net("C1", 0.03, hidden_fields=(128,) * 4, steps_factor=2),
+            "c4": net("C4", 0.05, hidden_fields=(64,) * 4),
+            "c8": net("C8", 0.06, hidden_fields=(45,) * 4),
+        },
+    ),
+    "residual_digits": paper(DIGITS, **_IMAGES, models=_WIDE),
+    "residual_patches": paper(
+        DIGITS, **_PATCHES, **{**_IMAGES, "alpha": 0.05, "steps": 100 * CIFAR_EPOCH}, models=_WIDE
+    ),
+    "residual_reflected": paper(
+        VARIANTS["reflected"], **_IMAGES, models={"d1": net("D1", 0.6, hidden_fields=(256, 256))}
+    ),
+    "residual_translated": paper(
+        VARIANTS["translated"], **_IMAGES, models={"circular": net("C1", 0.5, hidden_fields=(512, 512))}
+    ),
+    "coupling_patches": paper(
+        COUPLING,
+        **_COUPLING,
+        models={
+            "plain": net("C1", 0.2, hidden_fields=(128, 128)),
+            **_GROUPS,
+            "d4_soft": replace(_GROUPS["d4"], options={**_GROUPS["d4"].options, "soft": True}),
+        },
+    ),
+}
+DENSITY_PAPER["toy_rings"] = replace(
+    DENSITY_PAPER["toy_gaussians"], source={"embedded": "rings", "real": "rings"}
+)
+for _name, _size in {"few_images_50": 50, "few_images_200": 200, "few_images_all": None}.items():
+    DENSITY_PAPER[_name] = paper(few(_size), blocks=8, steps=20 * MNIST_EPOCH, val_every=MNIST_EPOCH)
