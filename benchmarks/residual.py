@@ -63,8 +63,8 @@ def parameters(layers: nn.Module) -> int:
 
 def same_parameters(args, wanted: int) -> nn.ModuleList:
     """The plain layers whose number of parameters is nearest."""
-    # Per block, of width w: filters 6 w + w^2 + 6 w (6 basis kernels each), biases w + w + 1, slopes 2 w.
-    width = round(math.sqrt(63 + wanted / args.blocks) - 8)
+    # Per block, of width w: filters 9 w + w^2 + 9 w, biases w + w + 1, slopes 2 w.
+    width = round(math.sqrt(120 + wanted / args.blocks) - 11)
     return blocks(args, cyclic(1), max(1, width))
 
 
