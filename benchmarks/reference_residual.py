@@ -3,8 +3,8 @@
 200 power iterations per layer and step (from noise, which costs no more), the series by roulette with 10
 exact terms and a geometric number more, and the gradient of the log-determinant by differentiating the series
 itself. It shares no code with `eqflow.density`: tests compare both, benchmarks time them. `weights` are those
-of a `GResidual`
-on images, buffers too: `{**dict(layer.named_parameters()), **dict(layer.named_buffers())}`.
+of a `GResidual` on images, buffers too:
+`{**dict(layer.named_parameters()), **dict(layer.named_buffers())}`.
 """
 
 from __future__ import annotations
