@@ -43,6 +43,8 @@ DIGITS = DensitySettings(
     source={"embedded": "digits_rotated", "real": "mnist_rotated"},
     canvas={"embedded": (1, 12, 12), "real": (1, 28, 28)},
     blocks=4,
+    test_size=48,  # exact log-determinants of residual layers cost a Jacobian per image and layer
+    orbit_size=8,
     batch_size=16,
     steps=240,
     lr=3e-3,
@@ -87,6 +89,7 @@ COUPLING = replace(
     val_every=20,
     val_size=64,
     test_size=512,
+    orbit_size=None,
     augment="D4",
     models={
         "plain": net("C1", 0.02, hidden_fields=(12, 12)),
@@ -107,7 +110,7 @@ def few(size: int | None) -> DensitySettings:
         "d4": COUPLING.models["d4"],
     }
     source = {"source": DIGITS.source, "canvas": DIGITS.canvas}
-    return replace(COUPLING, **source, augment=None, train_size=size, steps=240, models=models)
+    return replace(COUPLING, **source, augment=None, train_size=size, steps=240, blocks=4, models=models)
 
 
 DENSITY_QUICK = {

@@ -131,6 +131,7 @@ class DensitySettings(Settings):
         coefficient: bound on the norm of a residual net's layers; roulette: options of its estimate.
         alpha: of the logit.
         train_size: how many training events there are; None for all images.
+        orbit_size: how many of the test events are moved by all of `symmetry`; None for all.
     """
 
     source: Mapping[str, str]
@@ -148,7 +149,8 @@ class DensitySettings(Settings):
     alpha: float = 0.05
     train_size: int | None = None
     val_size: int = 64
-    test_size: int = 64
+    test_size: int = 48
+    orbit_size: int | None = None
 
     def config(self, model: str, *, data: str, budget: float) -> dict:
         """As in `Settings`, with the shape of an event in place of a canvas and motions."""
