@@ -1,4 +1,4 @@
-"""The README's examples run, one after the other, and its equivariant layer is equivariant."""
+"""The README's examples run, one after the other, and its density and its layer have their symmetry."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ README = (ROOT / "README.md").read_text()
 
 def test_examples_run():
     names: dict = {}
-    *predictors, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    *predictors, density, layer = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(predictors) == 2
     for example in predictors:
         names.pop("future", None)
         exec(example, names)
         assert names["future"].shape == (8, 10, 1, 28, 28)
-    *setup, meter = second.strip().splitlines()
+    *setup, change = density.strip().splitlines()
+    exec("\n".join(setup), names)
+    assert eval(change, names).abs().max() < 1e-9
+    assert len(setup) <= 10
+    *setup, meter = layer.strip().splitlines()
     exec("\n".join(setup), names)
     assert eval(meter, names) < 1e-12
 

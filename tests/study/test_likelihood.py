@@ -1,0 +1,112 @@
+"""Densities from configs: symmetry, estimates that repeat, subsets, and scales."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from eqflow.density import GResidual
+from eqflow.study import likelihood
+from eqflow.study.density_profiles import DENSITY_SMOKE
+from eqflow.symmetry import cyclic, dihedral
+
+
+def config(experiment: str, model: str, **changes) -> dict:
+    return DENSITY_SMOKE[experiment].config(model, data="embedded", budget=1) | changes
+
+
+def prepared(about: dict, seed: int = 0):
+    """Model, task, and generic weights: a few steps, without validation."""
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(seed)
+        model = likelihood.build(about)
+    task = likelihood.task(about, seed, model, torch.device("cpu"))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(4):
+        optimizer.zero_grad()
+        task.loss(task.batch()).backward()
+        optimizer.step()
+    return model.double().eval(), task
+
+
+@pytest.mark.parametrize(
+    ("experiment", "symmetric", "group"),
+    [
+        ("toy_gaussians", "c8", cyclic(8)),
+        ("residual_digits", "d4", dihedral(4)),
+        ("coupling_patches", "d4", dihedral(4)),
+    ],
+)
+def test_symmetric_models_are_invariant_and_plain_ones_are_not(experiment, symmetric, group):
+    gaps = {}
+    for model in (symmetric, "plain_width" if "residual" in experiment else "plain"):
+        about = config(experiment, model)
+        density, _ = prepared(about)
+        events = likelihood.held_out(about, "test")[:2].double()
+        found = likelihood.orbit_log_prob(likelihood.exact_logdet(density), events, group)
+        gaps[model] = likelihood.orbit_metrics(about, found)["symmetry_gap"]
+    assert gaps[symmetric] < 1e-9 < 1e-3 < max(gaps.values())
+
+
+def test_soft_coupling_is_not_invariant():
+    about = config("coupling_patches", "d4_soft")
+    density, _ = prepared(about)
+    events = likelihood.held_out(about, "test")[:2].double()
+    assert (
+        likelihood.orbit_log_prob(density, events, dihedral(4)) - density.log_prob(events)
+    ).abs().max() > 1e-6
+
+
+def test_translated_digits_get_a_density_that_translations_leave_alone():
+    about = config("residual_translated", "circular")
+    density = likelihood.exact_logdet(prepared(about)[0])
+    x = likelihood.held_out(about, "test")[:2].double()
+    assert (density.log_prob(x.roll((3, 5), (2, 3))) - density.log_prob(x)).abs().max() < 1e-9
+    for link in density.bijection:
+        if isinstance(link, GResidual):
+            for layer in link.net.layers:
+                layer.conv.padding = "zero"  # control
+    assert (density.log_prob(x.roll((3, 5), (2, 3))) - density.log_prob(x)).abs().max() > 1e-6
+
+
+def test_validation_repeats_and_training_draws_anew():
+    about = config("residual_digits", "d4")
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(0)
+        model = likelihood.build(about)
+    task = likelihood.task(about, 0, model, torch.device("cpu"))
+    assert task.validate() == pytest.approx(task.validate(), rel=1e-5)  # norms settle a little further
+    x = task.batch()
+    assert task.loss(x) != task.loss(x)
+    assert not torch.equal(x, task.batch())
+
+
+def test_units():
+    """Uniform on [0, 1]^D is 8 bits per dimension; points are in nats."""
+    about = config("residual_digits", "d4")
+    assert likelihood.unit(about, torch.zeros(3)).tolist() == [8.0] * 3
+    assert likelihood.unit(config("toy_rings", "c8"), torch.ones(1)).tolist() == [-1.0]
+
+
+def test_only_the_training_events_asked_for_are_shown():
+    about = config("few_images_50", "plain", train_size=3)
+    _, task = prepared(about)
+    shown = torch.cat([task.batch() for _ in range(20)])
+    assert len((shown * 256).floor().flatten(1).unique(dim=0)) == 3
+
+
+def test_scales():
+    about = config("residual_patches", "d4", group="C4", scales=2)
+    model = likelihood.build(about)
+    x = torch.rand(2, 3, 8, 8)
+    z, _ = model.bijection.encode(x)
+    assert z.shape == (2, 12, 4, 4)
+    with pytest.raises(ValueError, match="expected a group whose squeezed fields are regular; got D4"):
+        likelihood.build(about | {"group": "D4"})
+
+
+def test_labels_and_checksums():
+    toys = [config("toy_rings", "c8"), config("toy_gaussians", "c8")]
+    assert len({likelihood.checksum(about) for about in toys}) == 2
+    assert "ring" in likelihood.data_label(toys[0])
+    assert "stand-in" in likelihood.data_label(config("residual_digits", "d4"))
