@@ -151,7 +151,8 @@ def paper(sizes: DensitySettings, **changes) -> DensitySettings:
     return replace(sizes, **{**known, "memory_mb": 30_000, **changes})
 
 
-_IMAGES = {"blocks": 16, "steps": 100 * MNIST_EPOCH, "val_every": MNIST_EPOCH, "alpha": 1e-6}
+_IMAGES = {"blocks": 16, "test_logdet": "estimate", "orbit_size": 64, "alpha": 1e-6}
+_IMAGES |= {"steps": 100 * MNIST_EPOCH, "val_every": MNIST_EPOCH}
 _WIDE = {
     "plain_width": net("C1", 0.5, hidden_fields=(512, 512)),
     "plain_small": net("C1", 0.3, hidden_fields=(180, 180)),

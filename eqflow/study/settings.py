@@ -131,6 +131,7 @@ class DensitySettings(Settings):
         coefficient: bound on the norm of a residual net's layers; roulette: options of its estimate.
         alpha: of the logit.
         train_size: how many training events there are; None for all images.
+        test_logdet: "exact", or "estimate" where residual layers are too many and too large for it.
         orbit_size: how many of the test events are moved by all of `symmetry`; None for all.
     """
 
@@ -151,10 +152,16 @@ class DensitySettings(Settings):
     val_size: int = 64
     test_size: int = 48
     orbit_size: int | None = None
+    test_logdet: str = "exact"
 
     def config(self, model: str, *, data: str, budget: float) -> dict:
-        """As in `Settings`, with the shape of an event in place of a canvas and motions."""
+        """As in `Settings`, with the shape of an event in place of a canvas and motions.
+
+        A budget below 1 also takes its share of the held-out events, but leaves 64.
+        """
         values = super().config(model, data=data, budget=budget)
+        for name in ("val_size", "test_size"):
+            values[name] = min(values[name], max(64, round(values[name] * min(1.0, budget))))
         values["event"] = values.pop("canvas")
         values["source"] = self.source[data]
         del values["motions"]
