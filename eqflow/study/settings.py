@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from eqflow.data import density_images_here
+
 # Motions of a model, as JSON: velocities (vx, vy) in px/frame, or angular velocities in deg/frame.
 Motions = tuple[tuple[int, int], ...] | tuple[float, ...]
 
@@ -163,7 +165,10 @@ class DensitySettings(Settings):
         for name in ("val_size", "test_size"):
             values[name] = min(values[name], max(64, round(values[name] * min(1.0, budget))))
         values["event"] = values.pop("canvas")
-        values["source"] = self.source[data]
+        name = self.source[data]
+        if name == "cifar10" and not density_images_here(name) and density_images_here("cifar10_subset"):
+            name = "cifar10_subset"  # captions name it as what it is
+        values["source"] = name
         del values["motions"]
         return values
 
