@@ -8,9 +8,9 @@ Each function takes a pair x, y = g(x), y computed from x with gradients enabled
 with v of independent random signs. The truncated series is biased. Russian roulette draws how many terms N
 there are, and divides term k by the chance of reaching it: unbiased, at the price of variance. The gradient
 
-    d log det (I + J) = E [ sum_{k >= 1} (-1)^{k+1} v^T J^{k-1} ]  dJ  v
+    d log det (I + J) = E [ ( sum_{k >= 1} (-1)^{k+1} v^T J^{k-1} )  dJ  v ]
 
-needs the graph of one vector-Jacobian product only, that of the bracket (detached) with J: memory does not
+needs the graph of one vector-Jacobian product only, that of the sum (detached) with J: memory does not
 grow with the number of terms (the Neumann series).
 
 Source: Chen et al., Residual Flows (2019), equations 6 to 8; used in Bose et al. (2021), section 4.1.
