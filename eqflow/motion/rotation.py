@@ -91,7 +91,7 @@ class RotationCell(nn.Module):
     Mixing over V adds to each slice its neighbours in V after they have moved, omega + d delta with a kernel
     W_d of their own, delta being the spacing of V. In the turning frame that is
 
-    .. math:: \\tilde h_t(\omega) = \sigma(\sum_d W_d * \psi_t(d \delta) \tilde h_{t-1}(\omega + d \delta)
+    .. math:: \tilde h_t(\omega) = \sigma(\sum_d W_d * \psi_t(d \delta) \tilde h_{t-1}(\omega + d \delta)
               + U * \psi_{-t}(\omega) x_t)
 
     so that a slice is still never interpolated, but what it reads of its neighbours is.
