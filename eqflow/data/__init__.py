@@ -11,6 +11,7 @@ from eqflow.data.actions import (
 )
 from eqflow.data.bouncing import bouncing_digits
 from eqflow.data.densities import ConcentricRings, EightGaussians
+from eqflow.data.download import DataError
 from eqflow.data.images import (
     DENSITY_IMAGES,
     DensityImages,
@@ -24,7 +25,6 @@ from eqflow.data.kth import kth_sample
 from eqflow.data.rotating import rotating_digits
 from eqflow.data.sets import video_set
 from eqflow.data.sources import (
-    DataError,
     ImageSet,
     cache_dir,
     data_dir,

@@ -6,13 +6,11 @@ the user's cache, then at its address. One that lies in a folder of the user's i
 
 from __future__ import annotations
 
-import errno
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from eqflow.data import sources
-from eqflow.data.sources import DataError
+from eqflow.data.download import DataError, download
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,8 @@ def obtain(file: PinnedFile, *, progress: bool = True) -> Path:
             raise DataError(f"{path} is not the official file ({fault}): replace or remove it")
     if file.url is None:
         raise DataError(f"no {file.name} in {sources.data_dir()}: {_remedy(file)}")
-    _download(file, cached, progress)
+    about = {"megabytes": file.megabytes, "remedy": f"or {_remedy(file)}", "progress": progress}
+    download(cached, [file.url], lambda part: _fault(part, file), **about)
     return cached
 
 
@@ -101,46 +100,3 @@ def _fault(path: Path, file: PinnedFile) -> str | None:
             f"cannot read {path} ({error.strerror or error}): make it readable, or {_remedy(file)}"
         ) from None
     return None if got == expected else f"{algorithm} {got[:12]}... instead of {expected[:12]}..."
-
-
-def _download(file: PinnedFile, path: Path, progress: bool) -> None:
-    """`path` appears whole or not at all."""
-    from filelock import FileLock
-    from pooch import HTTPDownloader, retrieve
-    from requests.exceptions import RequestException
-    from tqdm.auto import tqdm
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # One download at a time: a second process waits here and then finds the file.
-        with FileLock(path.parent / ".download.lock"), ExitStack() as stack:
-
-            def close_later(response, **_) -> None:  # pooch leaves the sockets of failed responses open
-                stack.callback(response.close)
-
-            # The total is a placeholder: pooch puts the true one in its place.
-            bar = stack.enter_context(
-                tqdm(total=1, unit="B", unit_scale=True, desc=file.name, disable=not progress)
-            )
-            get = HTTPDownloader(
-                progressbar=bar,
-                timeout=(10, 60),  # seconds: to connect, and between two packets
-                headers={"Accept-Encoding": "identity"},  # the archive as it is
-                hooks={"response": close_later},
-            )
-            retrieve(file.url, file.checksum, fname=file.name, path=path.parent, downloader=get)
-        return
-    except RequestException as error:
-        status = getattr(error.response, "status_code", None)
-        fault = f"HTTP {status}" if status else type(error).__name__
-    except ValueError:  # pooch's word for another checksum
-        fault = "what came has another checksum"
-    except OSError as error:  # ours, not the network's: those are RequestExceptions
-        full = error.errno == errno.ENOSPC
-        need = f"needs {file.megabytes} MB; free some space" if full else "make it writable"
-        raise DataError(
-            f"cannot write {path} ({error.strerror or error}): {need}, or {_remedy(file)}"
-        ) from None
-    raise DataError(
-        f"cannot download {path} ({file.url}: {fault}): check the network and try again, or {_remedy(file)}"
-    )

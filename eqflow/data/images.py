@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from eqflow.data.download import DataError
 from eqflow.data.image_files import CIFAR10, CIFAR10_SUBSET, MNIST_ROT, find, obtain
 from eqflow.data.rotating import turned
-from eqflow.data.sources import DataError, image_set_info, load_images, mnist_files
+from eqflow.data.sources import image_set_info, load_images, mnist_files
 from eqflow.symmetry import PlanarGroup
 
 # To be raised with every change of how images are made, split or moved; it enters all checksums.

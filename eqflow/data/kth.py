@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from eqflow.data import sources
+from eqflow.data.download import DataError
 from eqflow.data.kth_files import ACTIONS, REMEDY, SEQUENCES_FILE, kth_videos, sequences_text
-from eqflow.data.sources import DataError
 
 KTH_COUNTS = (599, 2391)  # videos, sequences
 # Names the rule that makes clips of videos; to be raised when the rule changes.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 from eqflow.data import sources
-from eqflow.data.sources import DataError
+from eqflow.data.download import DataError, download
 
 ACTIONS = ("walking", "jogging", "running", "boxing", "handwaving", "handclapping")
 SEQUENCES_FILE = "00sequences.txt"
@@ -42,12 +39,7 @@ def sequences_text(progress: bool) -> tuple[Path, str]:
     path = kth_files()[SEQUENCES_FILE]
     if path is None:
         path = sources.cache_dir() / "kth" / SEQUENCES_FILE
-        download(
-            SEQUENCES_FILE,
-            path,
-            lambda part: None if b"person01_" in part.read_bytes() else "no list",
-            progress,
-        )
+        _fetch(path, lambda part: None if b"person01_" in part.read_bytes() else "no list", progress)
     try:
         return path, path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -70,9 +62,7 @@ def kth_videos(wanted: dict[str, Collection[str]], progress: bool) -> Iterator[t
         fault = _fault(path, names) if path.exists() else "not there"
         if fault and path.parent == cache != sources.data_dir():  # the cache is ours to repair
             path = paths[action] = cache / f"{action}.zip"
-            download(
-                path.name, path, lambda part, names=names: _fault(part, names, every_byte=True), progress
-            )
+            _fetch(path, lambda part, names=names: _fault(part, names, every_byte=True), progress)
         elif fault:
             raise DataError(f"{path} is not complete ({fault}): {_WRONG_FILE}")
     for action, names in wanted.items():
@@ -116,46 +106,6 @@ def _fault(path: Path, names: Collection[str], every_byte: bool = False) -> str 
     return None
 
 
-def download(name: str, path: Path, fault: Callable[[Path], str | None], progress: bool) -> None:
-    """Fetches a file of KTH; `path` appears whole, and found without fault, or not at all."""
-    from filelock import FileLock
-    from pooch import HTTPDownloader
-    from requests.exceptions import RequestException
-    from tqdm.auto import tqdm
-
-    part = path.with_name(name + ".part")
-    failures = []
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # One download at a time: a second process waits here and then finds the file.
-        with FileLock(path.parent / ".download.lock"), ExitStack() as stack:
-
-            def close_later(response, **_) -> None:  # pooch leaves the sockets of failed responses open
-                stack.callback(response.close)
-
-            if path.exists() and not fault(path):
-                return
-            for url in KTH_URLS * ATTEMPTS:
-                try:
-                    # The total is a placeholder: pooch puts the true one in its place.
-                    with tqdm(total=1, unit="B", unit_scale=True, desc=name, disable=not progress) as bar:
-                        HTTPDownloader(
-                            progressbar=bar,
-                            timeout=(10, 60),  # seconds: to connect, and between two packets
-                            hooks={"response": close_later},
-                        )(url + name, str(part), None)
-                    if not (found := fault(part)):
-                        os.replace(part, path)
-                        return
-                except RequestException as error:
-                    status = getattr(error.response, "status_code", None)
-                    found = f"HTTP {status}" if status else type(error).__name__
-                finally:
-                    part.unlink(missing_ok=True)
-                failures.append(f"{url}: {found}")
-    except OSError as error:  # ours, not the network's: those are RequestExceptions
-        full = error.errno == errno.ENOSPC
-        need = "free some space (KTH needs 1.2 GB)" if full else "make it writable"
-        raise DataError(f"cannot write {path} ({error.strerror or error}): {need}, {REMEDY}") from None
-    why = "; ".join(dict.fromkeys(failures))
-    raise DataError(f"cannot download {path} ({why}): check the network and try again, {REMEDY}")
+def _fetch(path: Path, fault: Callable[[Path], str | None], progress: bool) -> None:
+    urls = [url + path.name for url in KTH_URLS * ATTEMPTS]
+    download(path, urls, fault, megabytes=1200, remedy=REMEDY, progress=progress)

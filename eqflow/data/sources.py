@@ -7,18 +7,18 @@ to do.
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import os
 import zlib
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from eqflow.data.download import DataError, download
 
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -43,10 +43,6 @@ DIGITS_TEST_PER_CLASS = 36  # 360 of 1,797: one in five
 
 _REMEDY = "or put the four MNIST .gz files into a folder and set EQFLOW_DATA to it"
 _WRONG_FILE = "replace it by the official file, or unset EQFLOW_DATA to download it"
-
-
-class DataError(RuntimeError):
-    """Data cannot be had: one line that says what, where and what to do about it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +183,11 @@ def _mnist(progress: bool) -> list[np.ndarray]:
         if path is None or path.parent == cache != home:
             path = cache / name
             # The cache is ours to repair; a file of the user's is never touched.
-            if not path.exists() or _fault(name, _read(path)):
-                _download(name, path, progress)
-        elif fault := _fault(name, _read(path)):
+            if not path.exists() or _fault(path, name):
+                urls = [mirror + name for mirror in MNIST_MIRRORS]
+                about = {"megabytes": MNIST_FILES[name][0] / 1e6, "remedy": _REMEDY, "progress": progress}
+                download(path, urls, lambda part, name=name: _fault(part, name), **about)
+        elif fault := _fault(path, name):
             raise DataError(f"{path} is not the official file ({fault}): {_WRONG_FILE}")
         arrays.append(read_idx(path))
     return arrays
@@ -204,59 +202,9 @@ def _read(path: Path) -> bytes:
         ) from None
 
 
-def _fault(name: str, content: bytes) -> str | None:
-    size, sha256 = MNIST_FILES[name]
+def _fault(path: Path, name: str) -> str | None:
+    content, (size, sha256) = _read(path), MNIST_FILES[name]
     if len(content) != size:
         return f"{'truncated' if len(content) < size else 'too long'}: {len(content)} of {size} bytes"
     got = hashlib.sha256(content).hexdigest()
     return None if got == sha256 else f"sha256 {got[:12]}... instead of {sha256[:12]}..."
-
-
-def _download(name: str, path: Path, progress: bool) -> None:
-    """Fetches a file from the first mirror that delivers it intact; `path` appears whole or not at all."""
-    from filelock import FileLock
-    from pooch import HTTPDownloader
-    from requests.exceptions import RequestException
-    from tqdm.auto import tqdm
-
-    part = path.with_name(name + ".part")
-    size = MNIST_FILES[name][0]
-    failures = []
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # One download at a time: a second process waits here and then finds the file.
-        with FileLock(path.parent / ".download.lock"), ExitStack() as stack:
-
-            def close_later(response, **_) -> None:  # pooch leaves the sockets of failed responses open
-                stack.callback(response.close)
-
-            if path.exists() and not _fault(name, _read(path)):
-                return
-            for mirror in MNIST_MIRRORS:
-                try:
-                    with tqdm(total=size, unit="B", unit_scale=True, desc=name, disable=not progress) as bar:
-                        HTTPDownloader(
-                            progressbar=bar,
-                            timeout=(10, 30),  # seconds: to connect, and between two packets
-                            headers={"Accept-Encoding": "identity"},  # the .gz as it is
-                            hooks={"response": close_later},
-                        )(mirror + name, str(part), None)
-                    if not (fault := _fault(name, part.read_bytes())):
-                        os.replace(part, path)
-                        return
-                except RequestException as error:
-                    status = getattr(error.response, "status_code", None)
-                    fault = f"HTTP {status}" if status else type(error).__name__
-                finally:
-                    part.unlink(missing_ok=True)
-                failures.append(f"{mirror}: {fault}")
-    except OSError as error:  # ours, not the network's: those are RequestExceptions
-        need = (
-            f"needs {size / 1e6:.1f} MB; free some space"
-            if error.errno == errno.ENOSPC
-            else "make it writable"
-        )
-        raise DataError(f"cannot write {path} ({error.strerror or error}): {need}, {_REMEDY}") from None
-    raise DataError(
-        f"cannot download {path} ({'; '.join(failures)}): check the network and try again, {_REMEDY}"
-    )
