@@ -1,20 +1,56 @@
 """Invertible equivariant maps, and the densities that they carry (conventions of `torch.distributions`)."""
 
-from .autoregressive import GAutoregressive  # noqa: F401
-from .bases import OrbitMixture, StandardNormal, UniformBall  # noqa: F401
-from .bijection import Bijection, Chain, Inverse  # noqa: F401
-from .bits import bits_per_dim  # noqa: F401
-from .circulant import GroupCirculant  # noqa: F401
-from .coupling import GCoupling  # noqa: F401
-from .elementwise import ActNorm, Logit, dequantize, initialize  # noqa: F401
-from .exponential import ConvExponential  # noqa: F401
-from .flow import NormalizingFlow, OrbitAverage  # noqa: F401
-from .fourier import FourierConv, UnitaryDFT  # noqa: F401
-from .lipschitz import LipSwish  # noqa: F401
-from .logdet import LogDet  # noqa: F401
-from .masks import checkerboard, folded_checkerboard  # noqa: F401
-from .moser import AveragedMoser, SphereMoser, TorusMoser  # noqa: F401
-from .residual import GResidual, InverseReport  # noqa: F401
-from .squeeze import Squeeze  # noqa: F401
-from .universality import PaddedBlock, act_padded, padded_chain  # noqa: F401
-from .vector_coupling import VectorCoupling  # noqa: F401
+from .autoregressive import GAutoregressive
+from .bases import OrbitMixture, StandardNormal, UniformBall
+from .bijection import Bijection, Chain, Inverse
+from .bits import bits_per_dim
+from .circulant import GroupCirculant
+from .coupling import GCoupling
+from .elementwise import ActNorm, Logit, dequantize, initialize
+from .exponential import ConvExponential
+from .flow import NormalizingFlow, OrbitAverage
+from .fourier import FourierConv, UnitaryDFT
+from .lipschitz import LipSwish
+from .logdet import LogDet
+from .masks import checkerboard, folded_checkerboard
+from .moser import AveragedMoser, SphereMoser, TorusMoser
+from .residual import GResidual, InverseReport
+from .squeeze import Squeeze
+from .universality import PaddedBlock, act_padded, padded_chain
+from .vector_coupling import VectorCoupling
+
+__all__ = [
+    "ActNorm",
+    "AveragedMoser",
+    "Bijection",
+    "Chain",
+    "ConvExponential",
+    "FourierConv",
+    "GAutoregressive",
+    "GCoupling",
+    "GResidual",
+    "GroupCirculant",
+    "Inverse",
+    "InverseReport",
+    "LipSwish",
+    "LogDet",
+    "Logit",
+    "NormalizingFlow",
+    "OrbitAverage",
+    "OrbitMixture",
+    "PaddedBlock",
+    "SphereMoser",
+    "Squeeze",
+    "StandardNormal",
+    "TorusMoser",
+    "UniformBall",
+    "UnitaryDFT",
+    "VectorCoupling",
+    "act_padded",
+    "bits_per_dim",
+    "checkerboard",
+    "dequantize",
+    "folded_checkerboard",
+    "initialize",
+    "padded_chain",
+]
