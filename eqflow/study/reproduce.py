@@ -1,89 +1,38 @@
 """``make reproduce``: plan, train what is missing, execute the notebooks, publish, judge.
 
 Killed at any moment and started again, it goes on: finished runs are found, interrupted ones resume, and a
-notebook whose inputs are the same and whose results are still in place is kept. What a notebook makes is
-staged, and published when it is done.
+notebook whose inputs are the same and whose results are still in place is kept.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
+from joblib.externals.loky import ProcessPoolExecutor, as_completed
 
-from . import provenance
-from .claims import load_claims
-from .cost import estimate
+from .cost import cores, estimate
 from .engine import RunsFailed, run_all
-from .executor import ReproduceError, check_parameters, execute
-from .experiments import NOTEBOOKS, runs_for
-from .files import atomic_write
+from .executor import ReproduceError, check_parameters
+from .experiments import NOTEBOOKS
 from .notebook import choose_device
-from .outputs import cache_dir, digest, markdown_table, project_root, published_dir, read_json, write_json
-from .profiles import Profile, get_profile
+from .one_notebook import READ_OTHERS, execute_notebook, is_kept, record_failure, work_store
+from .outputs import cache_dir, markdown_table, read_json
 from .progress import clock
+from .request import Request
 from .runs import Run, RunStore
 from .scoreboard import write_readme, write_scoreboard
 
 # Minutes of a notebook without its training, until one has been measured here (quick, 2 cores).
 GUESS_MINUTES = {"00": 0.3, "01": 0.5, "10": 0.6, "11": 0.8, "12": 0.6, "13": 0.8, "14": 0.6, "15": 1.0}
 GUESS_MINUTES |= {"16": 0.8, "17": 0.7, "18": 1.0, "90": 0.3}
-READ_OTHERS = ("00", "90")  # these show the scoreboard, so they come after the others
-KINDS = ("figures", "tables")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to reproduce.
-
-    Args:
-        notebooks: numbers or names; empty for all.
-        profile, data, device, budget: as in the notebooks and in :func:`~eqflow.study.experiments.runs_for`.
-        fresh: train again, execute again.
-        parameters: further parameters of the notebooks' parameters cell, such as SEED.
-        models: of the runs only these; empty for all.
-        source, results: folders of the notebooks and of what is published; the project's by default.
-    """
-
-    notebooks: Sequence[str] = ()
-    profile: str = "auto"
-    data: str = "auto"
-    device: str = "auto"
-    budget: float = 1.0
-    fresh: bool = False
-    engine: str = "auto"
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    models: Sequence[str] = ()
-    source: Path = field(default_factory=lambda: project_root() / "notebooks")
-    results: Path = field(default_factory=published_dir)
-
-    @property
-    def level(self) -> Profile:
-        return get_profile(self.profile)
-
-    @property
-    def folder(self) -> Path:
-        return self.results / self.level.name
-
-    def headline(self) -> str:
-        """Which profile, and why."""
-        if self.profile != "auto":
-            return f"eqflow: {self.level.name} profile, as asked for."
-        why = "a CUDA device was found" if self.level.name == "paper" else "no CUDA device was found"
-        return f"eqflow: {self.level.name} profile, as {why} (PROFILE=smoke|quick|paper overrides)."
-
-    def specs(self, number: str) -> list:
-        specs = runs_for(number, self.level, data=self.data, budget=self.budget)
-        return [spec for spec in specs if not self.models or spec.model in self.models]
-
-    def all_parameters(self) -> dict[str, object]:
-        own = {"PROFILE": self.level.name, "DATA": self.data, "DEVICE": self.device, "FRESH": False}
-        return own | dict(self.parameters)  # what is to be trained afresh was, before the notebooks
+MEASURES_TIME = ("18",)  # and is therefore executed when nothing else is
+KERNEL_BYTES = 2e9  # that a notebook may take
 
 
 def find_runs(request: Request) -> dict[str, list]:
@@ -114,28 +63,25 @@ def find_notebooks(request: Request) -> dict[str, Path]:
     return {n: known[n] for n in order}
 
 
-def work_store() -> RunStore:
-    return RunStore(cache_dir() / "runs")
-
-
 def plan(request: Request) -> str:
     """Expected minutes and memory of each notebook on this machine, and the total, as a table."""
     import pandas as pd
 
-    store, rows, total, device = work_store(), [], 0.0, choose_device(request.device)
-    planned = set()  # runs that two notebooks share are trained once
-    for number, path in find_notebooks(request).items():
-        specs = [spec for spec in request.specs(number) if store.key(spec) not in planned]
-        planned |= {store.key(spec) for spec in specs}
-        cost = estimate(specs, store, device=device)
-        record = request.folder / "provenance" / f"{path.stem}.json"
-        found = read_json(record) if record.exists() else {}
-        seconds = found.get("wall_seconds", 60 * GUESS_MINUTES.get(number, 1.0))
+    store, rows, device = work_store(), [], choose_device(request.device)
+    chosen, planned = find_notebooks(request), {}  # runs that two notebooks share are trained once
+    for number, path in chosen.items():
+        specs = {store.key(spec): spec for spec in request.specs(number)}
+        cost = estimate([s for key, s in specs.items() if key not in planned], store, device=device)
+        planned |= specs
+        found, seconds = _record(request, path), _expected_seconds(request, path)
         memory = max(found.get("peak_memory_mb", 600), cost.memory_bytes / 2**20)
-        total += seconds + cost.seconds
         row = {"notebook": path.stem, "runs": f"{cost.to_train} to train, {cost.found} found"}
         row |= {"training (min)": f"{cost.seconds / 60:.1f}", "notebook (min)": f"{seconds / 60:.1f}"}
         rows.append(row | {"memory (MB)": f"{memory:.0f}", "basis": "measured" if found else "guess"})
+    total = estimate(planned.values(), store, device=device).seconds
+    for group in _groups(chosen):
+        each = [_expected_seconds(request, chosen[number]) for number in group]
+        total += max([sum(each) / _kernels(request), *each])
     wall = f"{total / 60:.1f} min" if total < 3 * 3600 else f"{total / 3600:.0f} hours"
     text = f"{markdown_table(pd.DataFrame(rows))}\nExpected in all: {wall}.\n"
     if request.level.name == "paper" and device.type == "cpu":
@@ -154,12 +100,12 @@ def reproduce(request: Request) -> int:
     cache_dir().mkdir(parents=True, exist_ok=True)
     try:
         with lock.acquire(timeout=0):
-            return _reproduce(request, chosen, parameters)
+            return _reproduce(request, chosen)
     except Timeout:
         raise ReproduceError(f"another reproduce of the {request.level.name} profile is running") from None
 
 
-def _reproduce(request: Request, chosen: Mapping[str, Path], parameters: Mapping[str, object]) -> int:
+def _reproduce(request: Request, chosen: Mapping[str, Path]) -> int:
     begun, store, failures = time.perf_counter(), work_store(), {}
     for part in request.folder.rglob(".?*"):  # what a kill left half-written; the lock is ours
         if part.is_file():
@@ -169,16 +115,16 @@ def _reproduce(request: Request, chosen: Mapping[str, Path], parameters: Mapping
         train(request, [spec for number in chosen for spec in request.specs(number)])
     except RunsFailed as error:
         broken = error.failures
-    for place, (number, path) in enumerate(chosen.items(), 1):
-        print(f"[{place}/{len(chosen)}] {path.stem} ", end="", flush=True)
+    for number, path in chosen.items():
         if lost := [broken[k] for k in map(store.key, request.specs(number)) if k in broken]:
-            error = f"a run failed: {lost[0].strip().splitlines()[-1]}"
-            _record_failure(request, path, error, 0.0)
-        else:
-            error = _notebook(request, number, path, parameters, store)
+            failures[path.stem] = f"a run failed: {lost[0].strip().splitlines()[-1]}"
+            record_failure(request, path, failures[path.stem], 0.0)
+    for place, (path, error, seconds) in enumerate(_executed(request, chosen, failures), 1):
+        outcome = "kept: nothing that made it has changed" if seconds is None else f"ok, {clock(seconds)}"
         if error:
             failures[path.stem] = error
-            print(f"failed: {error.strip().splitlines()[-1]}", flush=True)
+            outcome = f"failed: {error.strip().splitlines()[-1]}"
+        print(f"[{place}/{len(chosen)}] {path.stem} {outcome}", flush=True)
     _publish_runs(request, store, chosen)
     board = write_scoreboard(request.folder, request.level.name)
     write_readme(request.results, request.level.name)
@@ -187,6 +133,67 @@ def _reproduce(request: Request, chosen: Mapping[str, Path], parameters: Mapping
     for name, error in failures.items():
         print(f"\n{'=' * 20} {name} failed\n{error}")
     return 1 if failures else 0
+
+
+Outcome = tuple[Path, str | None, float | None]  # notebook, what went wrong, seconds (None if it was kept)
+
+
+def _executed(request: Request, chosen: Mapping[str, Path], failed: Mapping[str, str]) -> Iterator[Outcome]:
+    """Execute notebooks, those that may side by side, and say of each how it went; `failed` ones are left."""
+    for group in _groups(chosen):
+        todo = []
+        for path in map(chosen.get, group):
+            if path.stem in failed:
+                yield path, failed[path.stem], 0.0
+            elif is_kept(request, path):
+                yield path, None, None
+            else:
+                todo.append(path)
+        todo.sort(key=partial(_expected_seconds, request), reverse=True)  # the longest first
+        yield from _side_by_side(request, todo)
+
+
+def _groups(chosen: Iterable[str]) -> list[list[str]]:
+    """Notebooks that may be executed side by side; one group follows the other."""
+    alone = [n for n in chosen if n in (*MEASURES_TIME, *READ_OTHERS)]
+    return [[n for n in chosen if n not in alone], *([n] for n in alone)]
+
+
+def _side_by_side(request: Request, paths: list[Path]) -> Iterator[Outcome]:
+    """In a process for each core, as far as memory goes; on a GPU one after another."""
+    count = min(len(paths), _kernels(request))
+    lost = paths
+    if count > 1:
+        pool, lost = ProcessPoolExecutor(max_workers=count), []
+        try:
+            futures = {pool.submit(execute_notebook, request, path): path for path in paths}
+            for future in as_completed(futures):
+                if future.exception():  # its process died; the others' futures are broken then as well
+                    lost.append(futures[future])
+                else:
+                    yield futures[future], *future.result()
+        finally:
+            pool.shutdown(wait=True, kill_workers=True)  # an interrupt ends them at once
+    for path in lost:
+        yield path, *execute_notebook(request, path)
+
+
+def _kernels(request: Request) -> int:
+    """How many notebooks are executed at once."""
+    if request.engine == "serial" or choose_device(request.device).type != "cpu":
+        return 1
+    return max(1, min(cores(), int(psutil.virtual_memory().available // KERNEL_BYTES)))
+
+
+def _expected_seconds(request: Request, path: Path) -> float:
+    """Of a notebook without its training: as published, else a guess."""
+    return _record(request, path).get("wall_seconds", 60 * GUESS_MINUTES.get(path.stem[:2], 1.0))
+
+
+def _record(request: Request, path: Path) -> dict:
+    """The provenance of a notebook, empty where there is none."""
+    record = request.folder / "provenance" / f"{path.stem}.json"
+    return read_json(record) if record.exists() else {}
 
 
 def train(request: Request, specs: Iterable) -> list[Run]:
@@ -202,103 +209,3 @@ def _publish_runs(request: Request, store: RunStore, chosen: Mapping[str, Path])
         target = request.folder / "runs"
         both = RunStore(store.work, target)  # so that runs of notebooks not chosen now stay
         both.publish([s for number in NOTEBOOKS for s in request.specs(number)], target)
-
-
-def _notebook(request: Request, number: str, path: Path, parameters: Mapping, store: RunStore) -> str | None:
-    """Execute and publish one notebook, or keep it if nothing that made it has changed; the error, if any."""
-    begun, stage = time.perf_counter(), cache_dir() / "reproduce" / request.level.name / path.stem
-    note, signature = stage.with_suffix(".json"), _signature(request, number, path, parameters, store)
-    made = {"signature": signature, "outputs": _outputs_digest(request, path.stem)}
-    if not request.fresh and note.exists() and read_json(note) == made:
-        print("kept: nothing that made it has changed", flush=True)
-        return None
-    note.unlink(missing_ok=True)
-    shutil.rmtree(stage, ignore_errors=True)
-    environment = {"EQFLOW_RESULTS": stage, "EQFLOW_PUBLISHED": request.results, "EQFLOW_STORE": "work"}
-    environment |= {"EQFLOW_CACHE": cache_dir(), "EQFLOW_BUDGET": request.budget}
-    error = execute(path, stage / path.name, parameters, environment)
-    seconds = time.perf_counter() - begun
-    _publish(request, path.stem, stage)
-    if error:
-        _record_failure(request, path, error, seconds)
-        return error
-    record = request.folder / "provenance" / f"{path.stem}.json"
-    if not record.exists():
-        error = f"{path.stem} never called nb.finish()"
-        _record_failure(request, path, error, seconds)
-        return error
-    found = read_json(record)
-    found["made_from"]["notebook"] = provenance.notebook_fingerprint(path)
-    write_json(record, found | {"wall_seconds": seconds})
-    write_json(note, {"signature": signature, "outputs": _outputs_digest(request, path.stem)})
-    print(f"ok, {clock(seconds)}", flush=True)
-    return None
-
-
-def _publish(request: Request, name: str, stage: Path) -> None:
-    """Move what a notebook made into ``results``; what an earlier execution left there goes."""
-    made = stage / request.level.name
-    for kind in KINDS:
-        target = request.folder / kind / name
-        shutil.rmtree(target, ignore_errors=True)
-        if (made / kind / name).is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(made / kind / name, target)
-    files = {kind: made / kind / f"{name}.json" for kind in ("metrics", "provenance")}
-    files["notebooks"] = stage / f"{name}.ipynb"
-    for kind, file in files.items():
-        target = request.folder / kind / file.name
-        if file.exists():
-            atomic_write(target, file.read_bytes())
-        else:
-            target.unlink(missing_ok=True)
-
-
-def _record_failure(request: Request, path: Path, error: str, seconds: float) -> None:
-    record = request.folder / "provenance" / f"{path.stem}.json"
-    found = read_json(record) if record.exists() else {}
-    line = error.strip().splitlines()[-1][:300]
-    known = {"notebook": path.stem, "status": "failed", "error": line, "wall_seconds": seconds}
-    write_json(record, found | known | {"parameters": {"data": request.data, "budget": request.budget}})
-
-
-def _signature(request: Request, number: str, path: Path, parameters: Mapping, store: RunStore) -> str:
-    """Of everything that a notebook is made from."""
-    package = Path(provenance.__file__).resolve().parents[1]
-    files = sorted(p.relative_to(package).as_posix() for p in package.rglob("*.py"))
-    code = provenance.code_fingerprints(files)
-    claims = {c.id: provenance.claim_fingerprint(c) for c in load_claims().values()}
-    runs = [store.key(spec) for spec in request.specs(number)]
-    others = _others(request) if number in READ_OTHERS else None
-    machine = provenance.machine(choose_device(request.device))
-    parts = [
-        provenance.notebook_fingerprint(path),
-        code,
-        claims,
-        runs,
-        others,
-        machine,
-        provenance.versions(),
-    ]
-    return digest(json.dumps([*parts, dict(parameters), request.budget], sort_keys=True))
-
-
-def _others(request: Request) -> str:
-    """Of what 00 and 90 show: the text of all notebooks, what the others published or how they failed."""
-    parts = []
-    for path in sorted(request.source.glob("[0-9][0-9]_*.ipynb")):
-        parts.append(provenance.notebook_fingerprint(path))
-        if path.stem[:2] not in READ_OTHERS:
-            record = request.folder / "provenance" / f"{path.stem}.json"
-            parts += [
-                read_json(record)["status"] if record.exists() else "not run",
-                _outputs_digest(request, path.stem),
-            ]
-    return digest(*parts)
-
-
-def _outputs_digest(request: Request, name: str) -> str:
-    folders = [request.folder / kind / name for kind in KINDS]
-    files = [p for folder in folders for p in sorted(folder.glob("*"))]
-    files += [request.folder / "metrics" / f"{name}.json", request.folder / "notebooks" / f"{name}.ipynb"]
-    return digest(*(p.read_bytes() if p.exists() else b"" for p in files))

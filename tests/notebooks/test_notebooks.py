@@ -16,7 +16,8 @@ import pytest
 
 from eqflow.study.claims import load_claims
 from eqflow.study.outputs import project_root, read_json
-from eqflow.study.reproduce import Request, reproduce
+from eqflow.study.reproduce import reproduce
+from eqflow.study.request import Request
 
 FOLDER = project_root() / "notebooks"
 PATHS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from filelock import FileLock
 
 from eqflow.study import reproduce as runner
 from eqflow.study.executor import ReproduceError, check_parameters, clean
-from eqflow.study.reproduce import Request, find_notebooks, plan, reproduce
+from eqflow.study.reproduce import find_notebooks, plan, reproduce
+from eqflow.study.request import Request
 from eqflow.study.scoreboard import check_results, scoreboard
 
 PARAMETERS = 'PROFILE = "quick"\nSEED = 0\nDATA = "auto"\nDEVICE = "auto"\nFRESH = False'
@@ -71,6 +73,17 @@ def done(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="module")
+def one_by_one(done, tmp_path_factory):
+    """The working notebooks again, in one process."""
+    root = tmp_path_factory.mktemp("serial")
+    again = {"engine": "serial", "notebooks": ["01", "90"], "results": root / "results"}
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setenv("EQFLOW_CACHE", str(root / "cache"))
+        assert reproduce(replace(done.request, **again)) == 0
+    return root / "results/smoke"
+
+
 def executed(done, name):
     return nbformat.read(done.smoke / "notebooks" / f"{name}.ipynb", as_version=4)
 
@@ -115,6 +128,34 @@ def test_executed_notebooks_show_figures_with_alt_text_and_no_machine(done):
     for path in [*done.smoke.rglob("*.ipynb"), *done.smoke.rglob("*.json"), *done.smoke.rglob("*.md")]:
         assert str(done.root) not in path.read_text(), path
         assert str(Path(runner.__file__).parents[2]) not in path.read_text(), path
+
+
+def test_side_by_side_makes_what_one_by_one_makes(done, one_by_one):
+    made = ["notebooks/01_works.ipynb", "figures/01_works/line.png", "metrics/01_works.json"]
+    for name in made:
+        assert (done.smoke / name).read_bytes() == (one_by_one / name).read_bytes(), name
+
+
+def test_a_process_that_dies_takes_no_notebook_along(tmp_path, monkeypatch):
+    here, paths = os.getpid(), [tmp_path / "01_a.ipynb", tmp_path / "02_b.ipynb"]
+
+    def dies_elsewhere(request, path):
+        return (None, 1.0) if os.getpid() == here else os._exit(9)
+
+    monkeypatch.setattr(runner, "execute_notebook", dies_elsewhere)
+    monkeypatch.setattr(runner, "_kernels", lambda request: 2)
+    outcomes = list(runner._side_by_side(Request(profile="smoke", results=tmp_path), paths))
+    assert sorted(outcomes) == [(path, None, 1.0) for path in paths]
+
+
+def test_what_measures_time_is_executed_alone_and_what_reads_the_others_last():
+    assert runner._groups(["01", "17", "18", "30", "00", "90"]) == [
+        ["01", "17", "30"],
+        ["18"],
+        ["00"],
+        ["90"],
+    ]
+    assert runner._kernels(Request(engine="serial")) == 1
 
 
 def test_what_has_not_changed_is_kept(done):

@@ -1,0 +1,61 @@
+"""What is asked of ``make reproduce``, ``train``, ``plan`` and the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .experiments import runs_for
+from .outputs import project_root, published_dir
+from .profiles import Profile, get_profile
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to reproduce.
+
+    Args:
+        notebooks: numbers or names; empty for all.
+        profile, data, device, budget: as in the notebooks and in :func:`~eqflow.study.experiments.runs_for`.
+        fresh: train again, execute again.
+        engine: as in :func:`~eqflow.study.engine.run_all`; notebooks are executed the same way.
+        parameters: further parameters of the notebooks' parameters cell, such as SEED.
+        models: of the runs only these; empty for all.
+        source, results: folders of the notebooks and of what is published; the project's by default.
+    """
+
+    notebooks: Sequence[str] = ()
+    profile: str = "auto"
+    data: str = "auto"
+    device: str = "auto"
+    budget: float = 1.0
+    fresh: bool = False
+    engine: str = "auto"
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    models: Sequence[str] = ()
+    source: Path = field(default_factory=lambda: project_root() / "notebooks")
+    results: Path = field(default_factory=published_dir)
+
+    @property
+    def level(self) -> Profile:
+        return get_profile(self.profile)
+
+    @property
+    def folder(self) -> Path:
+        return self.results / self.level.name
+
+    def headline(self) -> str:
+        """Which profile, and why."""
+        if self.profile != "auto":
+            return f"eqflow: {self.level.name} profile, as asked for."
+        why = "a CUDA device was found" if self.level.name == "paper" else "no CUDA device was found"
+        return f"eqflow: {self.level.name} profile, as {why} (PROFILE=smoke|quick|paper overrides)."
+
+    def specs(self, number: str) -> list:
+        specs = runs_for(number, self.level, data=self.data, budget=self.budget)
+        return [spec for spec in specs if not self.models or spec.model in self.models]
+
+    def all_parameters(self) -> dict[str, object]:
+        own = {"PROFILE": self.level.name, "DATA": self.data, "DEVICE": self.device, "FRESH": False}
+        return own | dict(self.parameters)  # what is to be trained afresh was, before the notebooks
