@@ -52,7 +52,8 @@ class TranslationCell(nn.Module):
     lift); convolutions are circular, without bias. V = {0} is the ordinary convolutional recurrence (G-RNN).
 
     Theorem 4.1 in this convention: write h_t for the state after frames 0, ..., t. If frame t is moved by
-    psi_t(nu') for every t, then h_t(nu) becomes psi_t(nu') h_t(nu - nu'), wherever nu - nu' is in V.
+    psi_t(nu') for every t, then h_t(nu) becomes psi_t(nu') h_t(nu - nu'), wherever nu - nu' is in V. With
+    mixing over V, zeros come in from beyond its edge, one slice further at every step.
 
     The state is kept channels-last, (B, V, H, W, K), or (B, 1, H, W, K) while it is the same for every nu
     (after the first frame): read it through `slices`.

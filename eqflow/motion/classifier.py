@@ -57,7 +57,7 @@ class ActionClassifier(nn.Module):
     that choice; stride 1, since a velocity must mean the same px/frame before and after the encoder; ReLU
     after the third layer too; statistics of the batch norm over all frames of a batch at once.
 
-    What is exact, with frame t moved by psi_t(nu'):
+    What is exact without learned shifts and without mixing over V, with frame t moved by psi_t(nu'):
 
     * `padding="circular"`: the encoder commutes with shifts, so Theorem 4.1 holds for every state: space
       moves and the slices permute, nu reading what nu - nu' read. The logits do not change if V - nu' = V. No

@@ -23,11 +23,11 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from eqflow.symmetry.grid import quarter_turns, rotation_matrix
 
 from .cells import CircularConv
+from .first_order import first_order
 
 INTERPOLATIONS = {  # name: (half the support in pixels, weight at distance d >= 0 within it)
     "bilinear": (1, lambda d: 1 - d),
@@ -63,7 +63,7 @@ class Table(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """A turn by one angle: `x -> turn.back`'s adjoint; `None` in place of a table leaves everything alone."""
+    """A turn by one angle, linear in the pixels, and its transpose `back`; without a table, the identity."""
 
     table: Table | None
     transposed: Table | None
@@ -149,7 +149,7 @@ class Turned(torch.autograd.Function):
         return torch.stack([turn(x[0 if ctx.shared else i]) for i, turn in enumerate(turns)])
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad):
         back = torch.stack([turn.back(g) for turn, g in zip(ctx.turns, grad, strict=True)])
         return back.sum(0, keepdim=True) if ctx.shared else back, None
@@ -179,7 +179,7 @@ class TurnedMaximum(torch.autograd.Function):
         return best
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad):
         (where,), (turns, rolls, orientations) = ctx.saved_tensors, ctx.rest
         out = grad.new_empty(len(turns), *grad.shape)
@@ -227,7 +227,7 @@ class RotatingStep(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad):
         (h, drive, outer, inner, out), (turns, nonlinearity) = ctx.saved_tensors, ctx.rest
         need_h, need_drive = ctx.needs_input_grad[:2]
@@ -265,7 +265,12 @@ class RotatingStep(torch.autograd.Function):
 
 
 def zero_padded_conv(x: Tensor, weight: Tensor, nonlinearity: str = "linear") -> Tensor:
-    """Convolution of the same size, (B, H, W, C) with (K, C, k, k) -> (B, H, W, K), zeros outside."""
+    """Convolution of the same size, (B, H, W, C) with (K, C, k, k) -> (B, H, W, K), zeros outside.
+
+    `nonlinearity` is "linear" or "relu"; ValueError for others.
+    """
+    if nonlinearity not in ("linear", "relu"):
+        raise ValueError(f'expected nonlinearity "linear" or "relu"; got {nonlinearity!r}')
     z = _conv(x, weight)
     return z if nonlinearity == "linear" else torch.relu_(z)
 

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from .first_order import first_order
 from .geometry import STILL, Shifts, Slices, Taps, geometry
 
 CHUNK_BYTES = 1 << 20  # of gathered state: about an L2 cache
@@ -63,13 +63,13 @@ def moving_step(
         taps: D pairs (slices read, slices added to); None stands for no mixing over V.
         nonlinearity: "relu", "tanh" or "linear".
         pool: Also return the maximum over V; at exact ties the first slice gets the gradient.
-        keep: False (with `pool`): return None for the state, which then is never whole in memory.
+        keep: False (with `pool`): return None for the state, which then is never whole in memory (on a CPU).
         private: The gradient of the returned state is seen by nobody else, so that backward may overwrite it.
 
     Returns:
         The next state (B, V, H, W, K) and its maximum over V (B, H, W, K), or None without `pool`.
     """
-    if torch.is_autocast_enabled(h.device.type):
+    if torch.is_autocast_enabled(h.device.type) and h.dtype != torch.float64:  # as PyTorch's own
         dtype = torch.get_autocast_dtype(h.device.type)
         h, u, weight = h.to(dtype), u if u is None else u.to(dtype), weight.to(dtype)
     if taps is None:
@@ -118,7 +118,7 @@ class _MovingStep(torch.autograd.Function):
         return out, pooled
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad, grad_pooled):
         if grad is None and grad_pooled is None:
             return (None,) * 9
@@ -234,6 +234,6 @@ def _first_maximum(h: Tensor, pooled: Tensor) -> Tensor:
     below = (h - pooled.unsqueeze(1)).to(torch.promote_types(h.dtype, torch.float32))
     v, info = h.shape[1], torch.finfo(below.dtype)
     rank = torch.arange(v, 0, -1, dtype=below.dtype, device=h.device).view(v, 1, 1, 1)
-    nearest = -info.smallest_normal * info.eps  # the largest number below 0
+    nearest = -info.smallest_normal  # below 0, and no smaller: a subnormal one may be flushed to 0
     reached = aten.threshold_backward.grad_input(rank.expand_as(below), below, nearest, grad_input=below)
     return (v - reached.amax(1, keepdim=True)).to(torch.uint8 if v <= 256 else torch.int64)

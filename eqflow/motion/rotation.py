@@ -33,7 +33,8 @@ class RotationState(NamedTuple):
         h: (V, B, H, W, K), or (1, B, H, W, K) while it is the same for every slice (after frame 0).
         t: Index of the last frame read; slice omega has turned by omega t degrees since frame 0.
         filters: U and W, expanded once for the sequence: (K, C, k, k) and (1 or V, K, m K, k, k), where m
-            is the side of the kernel along V.
+            is the side of the kernel along V. They belong to the weights and the graph of frame 0: a
+            sequence that goes on after a step of the optimizer, or begins under `no_grad`, keeps them.
     """
 
     h: Tensor
@@ -181,7 +182,9 @@ class RotationCell(nn.Module):
         """What of the input's share needs no time: (B, C, H, W) -> (B, H, W, K), U * x, or (B, H, W, C)."""
         if frames.ndim != 4 or frames.shape[1] != self.in_channels:
             raise ValueError(f"expected frames (B, {self.in_channels}, H, W); got {tuple(frames.shape)}")
-        x = frames.permute(0, 2, 3, 1)
+        x, device = frames.permute(0, 2, 3, 1), frames.device.type
+        if torch.is_autocast_enabled(device) and x.dtype != torch.float64:  # the slices' turns take one dtype
+            x = x.to(torch.get_autocast_dtype(device))
         return zero_padded_conv(x, self.input_conv.expand()[0]) if self.rotate == "state" else x
 
     def step(
@@ -275,7 +278,7 @@ class RotationCell(nn.Module):
         return turned.permute(0, 3, 1, 2, 4)
 
     def _pool(self, state: RotationState) -> Tensor:
-        if self.rotate == "state":
+        if self.rotate == "state" or state.t == 0:
             return state.h.amax(0)
         rolls = [state.t * turns for turns in self._turns]
         return TurnedMaximum.apply(state.h, self._tables(state.h, state.t), rolls, self.orientations)

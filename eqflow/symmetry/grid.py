@@ -53,9 +53,11 @@ def transform_image(x: Tensor, degrees: float, *, mirror: bool = False) -> Tenso
         return torch.rot90(x, quarters, (-2, -1))
     (c, _), (s, _) = rotation_matrix(degrees).tolist()
     # Each output pixel looks back along g^-1, in grid_sample's coordinates: y down, each side of length 2.
-    theta = x.new_tensor([[c, -s * height / width, 0.0], [s * width / height, c, 0.0]])
+    if not x.is_floating_point():
+        raise ValueError(f"expected floating images to interpolate at {degrees:g} degrees; got {x.dtype}")
     flat = x.reshape(1, -1, height, width)  # one grid serves all images
+    flat = flat.to(torch.promote_types(x.dtype, torch.float32))  # half a grid would be off
+    theta = flat.new_tensor([[c, -s * height / width, 0.0], [s * width / height, c, 0.0]])
     where = F.affine_grid(theta[None], list(flat.shape), align_corners=False)
-    return F.grid_sample(flat, where, mode="bilinear", padding_mode="zeros", align_corners=False).view(
-        x.shape
-    )
+    moved = F.grid_sample(flat, where, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved.view(x.shape).to(x.dtype)

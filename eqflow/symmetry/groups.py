@@ -103,6 +103,8 @@ class PlanarGroup:
         """Move points (B, 2), x to the right and y up, about the origin."""
         if x.ndim != 2 or x.shape[1] != 2:
             raise ValueError(f"expected points (B, 2); got shape {tuple(x.shape)}")
+        if not x.is_floating_point():
+            raise ValueError(f"expected floating points; got {x.dtype}")
         return x @ self.matrix(g).to(x).T
 
     def act_image(self, g: int, x: Tensor) -> Tensor:

@@ -29,6 +29,8 @@ def representation(group: PlanarGroup, kind: str, g: int) -> Tensor:
 def act_features(group: PlanarGroup, g: int, x: Tensor, kind: str) -> Tensor:
     """Move features (B, fields * size), field by field."""
     matrix = representation(group, kind, g).to(x)
+    if not x.is_floating_point():
+        raise ValueError(f"expected floating features; got {x.dtype}")
     if x.ndim != 2 or x.shape[1] % len(matrix):
         raise ValueError(f"expected features (B, fields * {len(matrix)}); got {tuple(x.shape)}")
     return torch.einsum("ij,bfj->bfi", matrix, x.unflatten(1, (-1, len(matrix)))).flatten(1)

@@ -25,7 +25,8 @@ def plain_step(h, u, weight, shifts, sigma=torch.relu):
 
 
 def gradients(value, inputs, seed=9):
-    return torch.autograd.grad(value, inputs, normal(*value.shape, seed=seed, dtype=value.dtype))
+    cotangent = normal(*value.shape, seed=seed, dtype=value.dtype).to(value.device)
+    return torch.autograd.grad(value, inputs, cotangent)
 
 
 def relative(a, b):
@@ -182,3 +183,31 @@ def test_autocast():
     assert out.dtype == torch.bfloat16 and weight.grad.dtype == torch.float32
     exact = kernels.moving_step(h, None, weight, GRID)[0].detach()
     assert 1e-6 < relative([out.detach().float()], [exact]) < 2e-2
+
+
+def test_a_second_derivative_is_refused_and_not_zero():
+    h, weight = normal(1, 9, 5, 5, 2).requires_grad_(), normal(2, 2, 3, 3, seed=1).requires_grad_()
+    out = kernels.moving_step(h, None, weight, GRID)[0].sum()
+    torch.autograd.grad(out, h, retain_graph=True)
+    with pytest.raises(RuntimeError, match="expected first derivatives only; got create_graph=True"):
+        torch.autograd.grad(out, h, create_graph=True)
+
+
+def test_the_maximum_with_subnormal_numbers_flushed():
+    h, weight = normal(2, 9, 5, 5, 2).requires_grad_(), normal(2, 2, 3, 3, seed=1).requires_grad_()
+
+    def gradient():
+        return gradients(kernels.moving_step(h.float(), None, weight.float(), GRID, pool=True)[1], (h,))[0]
+
+    wanted, flushed = gradient(), torch.set_flush_denormal(True)
+    try:
+        assert not flushed or torch.equal(gradient(), wanted)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_autocast_leaves_double_precision_alone():
+    h, weight = normal(1, 9, 5, 5, 2), normal(2, 2, 3, 3, seed=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert kernels.moving_step(h, None, weight, GRID)[0].dtype == torch.float64
+        assert kernels.moving_step(h.float(), None, weight.float(), GRID)[0].dtype == torch.bfloat16

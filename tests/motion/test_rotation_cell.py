@@ -251,3 +251,22 @@ def test_benchmark_runs_and_writes_its_tables(tmp_path, capfd):
     assert (tmp_path / "rotation.md").read_text() in capfd.readouterr().out
     row = {"speedup_state": 1.9, "memory_state": 0.7, "speedup_input": 1.7, "memory_input": 0.7}
     assert benchmark.verdict(row) == "1.8x, memory 0.75: state met, input MISSED"
+
+
+@pytest.mark.parametrize("rotate", ["input", "state"])
+@pytest.mark.parametrize("omegas", [[0], [-30, 0, 30]])
+def test_autocast(rotate, omegas):
+    model, video = make(omegas, dtype=torch.float32, rotate=rotate), noise().float()
+    exact = copy.deepcopy(model)(video, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prediction = model(video, 2)
+    prediction.float().square().mean().backward()
+    assert all(p.grad.isfinite().all() and p.grad.abs().max() > 0 for p in model.parameters())
+    assert 1e-5 < relative([prediction.float()], [exact]) < 0.1  # control: it was bfloat16
+
+
+@pytest.mark.parametrize("rotate", ["input", "state"])
+def test_the_maximum_of_the_first_state(rotate):
+    cell, x = make([-30, 0, 30], rotate=rotate).cell, noise()[:, 0]
+    state, pooled = cell.step(cell.drive(x), pool=True)
+    assert torch.equal(pooled, cell.slices(state).amax(1).permute(0, 2, 3, 1))

@@ -135,3 +135,18 @@ def test_half_turns_and_flips_of_rectangles_are_exact():
     x = noise(1, 2, 4, 6)
     for g in dihedral(2):
         assert torch.equal(dihedral(2).act_image(g, dihedral(2).act_image(g, x)), x)
+
+
+def test_integers_are_refused_where_they_would_be_rounded():
+    with pytest.raises(ValueError, match=r"expected floating points; got torch\.int64"):
+        cyclic(8).act_points(1, torch.tensor([[1, 0]]))
+    image = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"to interpolate at 45 degrees; got torch\.uint8"):
+        cyclic(8).act_image(1, image)
+    assert cyclic(4).act_image(1, image).dtype == torch.uint8
+
+
+def test_interpolation_in_half_precision_is_off_by_its_own_rounding_only():
+    image = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0)).bfloat16()
+    exact = cyclic(8).act_image(1, image.float())
+    assert (cyclic(8).act_image(1, image).float() - exact).abs().max() <= 2**-8
