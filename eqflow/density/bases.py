@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +43,12 @@ class Base(nn.Module):
         return self._sample(n, generator)
 
     def _normal(self, n: int, generator: torch.Generator | None) -> Tensor:
-        shape = (n, *self.event_shape)
-        return torch.randn(shape, generator=generator, dtype=self.origin.dtype, device=self.origin.device)
+        return self._drawn(torch.randn, generator, (n, *self.event_shape), dtype=self.origin.dtype)
+
+    def _drawn(self, draw: Callable, generator: torch.Generator | None, *about, **options) -> Tensor:
+        """Random numbers drawn where the generator is, and brought to where the base is."""
+        device = self.origin.device if generator is None else generator.device
+        return draw(*about, generator=generator, device=device, **options).to(self.origin.device)
 
     def _log_prob(self, z: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} has no log_prob")
@@ -91,7 +96,7 @@ class UniformBall(Base):
 
     def _sample(self, n: int, generator: torch.Generator | None) -> Tensor:
         z = self._normal(n, generator)
-        share = torch.rand(n, 1, generator=generator, dtype=z.dtype, device=z.device)
+        share = self._drawn(torch.rand, generator, n, 1, dtype=z.dtype)
         return z / z.norm(dim=1, keepdim=True) * self.radius * share ** (1 / self.size)
 
 
@@ -122,5 +127,5 @@ class OrbitMixture(Base):
         return torch.stack(each).logsumexp(0) - math.log(len(each))
 
     def _sample(self, n: int, generator: torch.Generator | None) -> Tensor:
-        which = torch.randint(len(self.orbit), (n,), generator=generator, device=self.orbit.device)
+        which = self._drawn(torch.randint, generator, len(self.orbit), (n,))
         return self.orbit[which].to(self.origin.dtype) + self.scale * self._normal(n, generator)

@@ -77,7 +77,7 @@ class ActNorm(Bijection):
         return value.repeat_interleave(self.field_size).view(-1, *[1] * (x.ndim - 2))
 
     def _log_det(self, x: Tensor) -> Tensor:
-        numbers = x[0].numel() // len(self.log_scale)
+        numbers = x.shape[1:].numel() // len(self.log_scale)
         return (numbers * self.log_scale.sum()).expand(len(x))
 
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ def initialize(bijection: Bijection, x: Tensor) -> Tensor:
     """Set every `ActNorm` of a chain from a batch of data, in order, and return the batch encoded.
 
     Args:
-        bijection: Usually a `Chain`, which may hold others.
+        bijection: Usually a `Chain`, which may hold others; what an `Inverse` holds is left as it is.
         x: (B, *event_shape), a few hundred examples.
     """
     if isinstance(bijection, Chain):

@@ -102,7 +102,8 @@ class OrbitAverage(nn.Module):
     r"""The density p_G(x) = mean over g of p(g x): exactly invariant, whatever p is.
 
     The baseline of every comparison. By Jensen's inequality its mean log-likelihood over the orbits of the
-    data is never below that of p, at |G| times the cost.
+    data is never below that of p, at |G| times the cost. That needs exact log-determinants: by the same
+    inequality the average of noisy estimates comes out too high, even for a p that is invariant already.
 
     Args:
         density: With log_prob and sample, such as a `NormalizingFlow`.

@@ -172,7 +172,13 @@ def weighted_series(x: Tensor, y: Tensor, probes: Tensor, weights: Tensor) -> Te
 
 
 def truncation_bound(dimension: int, lipschitz: float, terms: int) -> float:
-    """Largest possible bias of `series`: D L^{n+1} / ((n + 1) (1 - L)), for events of D numbers."""
+    """Largest possible bias of `series`: D L^{n+1} / ((n + 1) (1 - L)), for events of D numbers.
+
+    Raises:
+        ValueError: For a Lipschitz constant L outside [0, 1): the series need not converge.
+    """
+    if not 0 <= lipschitz < 1:
+        raise ValueError(f"expected a Lipschitz constant in [0, 1); got {lipschitz}")
     return dimension * lipschitz ** (terms + 1) / ((terms + 1) * (1 - lipschitz))
 
 

@@ -117,7 +117,7 @@ class TorusMoser(Moser):
         super().__init__(samples.ndim, steps=steps)
         if samples.ndim < 1 or any(side % 2 == 0 for side in samples.shape):
             raise ValueError(f"expected samples on odd sides, such as (15, 15); got {tuple(samples.shape)}")
-        samples = samples.double()
+        samples = samples.double().cpu()
         if not samples.mean() > 0:
             raise ValueError(f"expected samples with a positive mean; got {samples.mean().item():.3g}")
         f = torch.fft.rfftn(samples / samples.mean() - 1, norm="forward")
@@ -181,7 +181,7 @@ class SphereMoser(Moser):
 
     def _check(self, value: Tensor, shape, what: str) -> None:
         super()._check(value, shape, what)
-        if (value.detach().norm(dim=1) - 1).abs().max() > 1e-4:
+        if ((value.detach().norm(dim=1) - 1).abs() > 1e-4).any():
             raise ValueError(f"expected unit vectors for {type(self).__name__}.{what}")
 
 
@@ -210,6 +210,9 @@ class AveragedMoser(Moser):
     def retract(self, x: Tensor) -> Tensor:
         """As that of the map averaged."""
         return self.moser.retract(x)
+
+    def _check(self, value: Tensor, shape, what: str) -> None:
+        self.moser._check(value, shape, what)
 
 
 def cubic_harmonic(x: Tensor) -> Tensor:

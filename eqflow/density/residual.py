@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,8 @@ def invert(g: Map, z: Tensor, *, tolerance: float | None = None, max_iterations:
             break
     raise RuntimeError(
         f"expected the fixed-point inverse to reach a residual of {tolerance:.2g}; got {residual:.2g} after "
-        f"{iteration} iterations. Is g a contraction? After changing weights by hand, call eval() or settle()"
+        f"{iteration} iterations. Is g a contraction? After changing weights by hand, call eval() or "
+        "settle(). On a GPU, is torch.backends.cudnn.allow_tf32 False? TF32 rounds to three digits"
     )
 
 
@@ -177,6 +179,9 @@ class GResidual(Bijection):
             raise ValueError(f"expected an event (C, H, W) or (D,); got {tuple(event_shape)}")
         if logdet not in ESTIMATORS:
             raise ValueError(f"expected logdet among {tuple(ESTIMATORS)}; got {logdet!r}")
+        known = inspect.signature(ESTIMATORS[logdet]).parameters.keys() - {"x", "y", "generator"}
+        if unknown := sorted(set(logdet_options or {}) - known):
+            raise ValueError(f"expected logdet_options among {sorted(known)} ({logdet}); got {unknown}")
         if concatenation and len(hidden_fields) < 2:
             raise ValueError(f"expected two hidden layers or more to concatenate; got {tuple(hidden_fields)}")
         ends = _fields(group, event_shape[0], field_type, image)
@@ -225,6 +230,9 @@ class GResidual(Bijection):
 
     def estimate(self, x: Tensor) -> tuple[Tensor, log_dets.LogDet]:
         """z and its log-determinant with standard error; `encode` gives the value alone."""
+        if torch.is_inference_mode_enabled():  # the Jacobian needs gradients, which that mode rules out
+            with torch.inference_mode(False), torch.no_grad():
+                return self.estimate(x.clone())
         return self._estimate(self.net.expand(), x)
 
     def _estimate(self, g: Map, x: Tensor) -> tuple[Tensor, log_dets.LogDet]:
@@ -243,6 +251,9 @@ class GResidual(Bijection):
         return z, found.value
 
     def _decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False), torch.no_grad():
+                return self._decode(z.clone())
         g = self.net.expand()
         x, self.inverse_report = invert(g, z)
         if torch.is_grad_enabled():
@@ -258,9 +269,15 @@ def _with_gradient(g: Map, z: Tensor, x: Tensor) -> Tensor:
         return out
     leaf = x.requires_grad_()
     moved = g(leaf)
-    out.register_hook(
-        lambda a: invert(lambda row: torch.autograd.grad(moved, leaf, row, retain_graph=True)[0], a)[0]
-    )
+
+    def transposed(row: Tensor) -> Tensor:
+        return torch.autograd.grad(moved, leaf, row, retain_graph=True)[0]
+
+    def through_inverse(a: Tensor) -> Tensor:  # to rounding of a itself: gradients of means are small
+        largest = a.abs().max().item() if a.numel() else 0.0
+        return invert(transposed, a, tolerance=100 * torch.finfo(a.dtype).eps * largest)[0]
+
+    out.register_hook(through_inverse)
     return out.view_as(out)  # another tensor, or products with the Jacobian at x would meet the hook
 
 

@@ -41,8 +41,9 @@ class Squeeze(Bijection):
 
     Args:
         group: C1, C2, C4, D1, D2 or D4, of which every element maps the grid to itself.
-        fields: How many fields come in.
-        in_type: "trivial", "regular", or the `Squeeze` whose output comes in (so D4 can be squeezed twice).
+        fields: How many fields come in; where they come out of a `Squeeze` and are quotients, as many as came
+            into that one.
+        in_type: "trivial", "regular", or the `Squeeze` whose quotients come in (so D4 can be squeezed twice).
 
     Attributes:
         out_type: "regular", or "quotient" if any orbit is smaller than the group.

@@ -168,3 +168,9 @@ def test_ten_lines_make_an_image_density_exactly_invariant_under_d4(group, invar
         log_prob = density.log_prob(x)
         errors = torch.stack([density.log_prob(d4.act_image(g, x)) - log_prob for g in d4]).abs()
     assert (errors.max() < 1e-13 * log_prob.abs().max()) if invariant else (errors.max() > PLAIN)
+
+
+def test_no_samples_of_a_chain_with_actnorm():
+    shape = (2, 4, 4)
+    density = NormalizingFlow(StandardNormal(shape), Chain([Logit(shape), ActNorm(shape)]))
+    assert density.sample(0).shape == (0, *shape)

@@ -253,3 +253,9 @@ def test_generator_decides():
 def test_errors_name_what_was_expected(call, message):
     with pytest.raises(ValueError, match=message):
         call(*of(smooth_bump, noise(1, 2)))
+
+
+@pytest.mark.parametrize("lipschitz", [1.0, 3.3, -0.1, math.nan])
+def test_no_bound_without_a_contraction(lipschitz):
+    with pytest.raises(ValueError, match=r"Lipschitz constant in \[0, 1\)"):
+        truncation_bound(10, lipschitz, 5)

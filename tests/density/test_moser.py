@@ -280,3 +280,10 @@ def test_weights_carry_the_density():
 def test_errors_say_what_was_expected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_averaging_checks_its_points_too():
+    averaged = AveragedMoser(sphere(), cube_symmetries())
+    with pytest.raises(ValueError, match=r"unit vectors for SphereMoser\.encode"):
+        averaged.encode(2 * sphere_points(3))
+    assert sphere().encode(sphere_points(3)[:0])[0].shape == (0, 3)

@@ -247,3 +247,32 @@ def test_one_scale_per_channel_is_the_control():
 def test_errors_name_what_was_expected(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_small_gradients_pass_through_the_inverse_too():
+    """As those of a mean over many numbers; control: a tolerance made for z itself stops at once."""
+    bijection, z = made(cyclic(4), (1, 5, 5), generator()).float(), noise(1, 1, 5, 5).float()
+    wanted = noise(1, 1, 5, 5, seed=5).float()
+
+    def gradient(scale: float) -> torch.Tensor:
+        start = z.clone().requires_grad_()
+        return torch.autograd.grad((bijection.decode(start)[0] * wanted * scale).sum(), start)[0] / scale
+
+    assert (gradient(1e-6) - gradient(1.0)).abs().max() < 1e-5
+    stopped = invert(lambda row: row / 2, 1e-6 * wanted)[0] * 1e6
+    assert (stopped - wanted / 1.5).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("logdet", ["exact", "roulette"])
+def test_inference_mode(logdet):
+    bijection, x = made(cyclic(4), (1, 5, 5), generator(), logdet=logdet), noise(2, 1, 5, 5)
+    with torch.inference_mode():
+        z, log_det = bijection.encode(x)
+        back = bijection.decode(z)[0]
+    assert (back - x).abs().max() < 1e-10 and torch.equal(z, bijection.encode(x)[0])
+    assert logdet != "exact" or torch.equal(log_det, bijection.encode(x)[1])
+
+
+def test_unknown_options_of_an_estimator():
+    with pytest.raises(ValueError, match=r"logdet_options among \['batch'\] \(exact\); got \['terms'\]"):
+        GResidual(cyclic(1), (2,), logdet_options={"terms": 3})

@@ -7,7 +7,7 @@ import torch
 
 from eqflow.density import GResidual
 from eqflow.study import likelihood
-from eqflow.study.density_profiles import DENSITY_SMOKE
+from eqflow.study.density_profiles import DENSITY_PAPER, DENSITY_SMOKE
 from eqflow.symmetry import cyclic, dihedral
 
 
@@ -110,3 +110,21 @@ def test_labels_and_checksums():
     assert len({likelihood.checksum(about) for about in toys}) == 2
     assert "ring" in likelihood.data_label(toys[0])
     assert "stand-in" in likelihood.data_label(config("residual_digits", "d4"))
+
+
+def test_every_density_of_the_paper_profile_can_be_built():
+    """At its own size but for the width, so that this takes seconds."""
+    for experiment, sizes in DENSITY_PAPER.items():
+        for model in sizes.models:
+            about = sizes.config(model, data="real", budget=1)
+            about |= {"hidden_fields": [1] * len(about["hidden_fields"]), "blocks": 2}
+            density = likelihood.build(about)
+            size = density.bijection.event_shape
+            assert tuple(size) == tuple(about["event"]), (experiment, model)
+
+
+@pytest.mark.parametrize(("name", "scales"), [("C2", 2), ("C2", 3), ("D1", 3), ("C4", 3), ("D2", 3)])
+def test_scales_of_every_group_with_regular_squeezes(name, scales):
+    about = config("residual_patches", "d4", group=name, scales=scales)
+    z, _ = likelihood.build(about).bijection.encode(torch.rand(2, 3, 8, 8))
+    assert z.shape == (2, 3 * 4 ** (scales - 1), 8 // 2 ** (scales - 1), 8 // 2 ** (scales - 1))
