@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--nb", action="append", default=[], help="12 or 11,12; again for more (default: all)"
         )
-        if name in ("train", "why"):
+        if name in ("train", "why", "plan", "reproduce"):
             sub.add_argument("--model", action="append", default=[], help="these models only (default: all)")
         sub.add_argument("--data", default="auto", choices=("auto", "embedded", "real"))
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda")
@@ -85,9 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:  # unknown notebook, parameter, device: one line, no traceback
         print(f"eqflow: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a folder that cannot be written
+        print(f"eqflow: {error}; what is done is kept, {_again(request)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("\neqflow: interrupted; the same command goes on from here", file=sys.stderr)
+        print(f"\neqflow: interrupted; {_again(request)}", file=sys.stderr)
         return 130
+
+
+def _again(request) -> str:
+    without = " without FRESH=1 (--fresh)" if request.fresh else ""
+    return f"the same command{without} goes on from here"
 
 
 def _train(runner, request) -> int:

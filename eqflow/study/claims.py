@@ -259,7 +259,7 @@ def _ratio(evidence: Evidence, of: str, to: str, below: float) -> tuple[bool, st
         ratios = [x[s] / y[s] if y[s] else math.nan for s in x]
     else:
         ratios = [evidence.mean(of) / evidence.mean(to) if evidence.mean(to) else math.nan]
-    shown = ", ".join(f"{r:.2g}" for r in ratios)
+    shown = ", ".join(f"{r:.3g}" for r in ratios)
     return all(0 <= r < below for r in ratios), f"{of} / {to} = {shown}; rule: below {below:g}"
 
 

@@ -53,7 +53,7 @@ def slowness() -> float:
 
 
 def seconds_of(spec: RunSpec, store: RunStore, *, device: torch.device | str = "cpu") -> float:
-    """Expected seconds of one run, counted from where its checkpoint is.
+    """Expected seconds of one whole run.
 
     From the last finished run of the same model, profile and data in the work store, scaled by the steps;
     else from the guess in the profile.
@@ -82,10 +82,19 @@ def memory_of(spec: RunSpec) -> float:
     return settings(spec.config["profile"], spec.experiment).memory_mb * 1e6
 
 
-def estimate(specs: Iterable[RunSpec], store: RunStore, *, device: torch.device | str = "cpu") -> Estimate:
-    """The cost of what `store` does not have, trained side by side on a CPU, one by one on a GPU."""
+def estimate(
+    specs: Iterable[RunSpec],
+    store: RunStore,
+    *,
+    device: torch.device | str = "cpu",
+    fresh: bool = False,
+) -> Estimate:
+    """The cost of what `store` does not have (of all if `fresh`): side by side on a CPU, one by one on a GPU.
+
+    What a run that was interrupted has already done is counted again.
+    """
     specs = list(specs)
-    todo = [spec for spec in specs if store.get(spec) is None]
+    todo = [spec for spec in specs if fresh or store.get(spec) is None]
     count = min(len(todo), cores()) if torch.device(device).type == "cpu" else min(len(todo), 1)
     ends = [0.0] * max(1, count)
     for seconds in sorted((seconds_of(spec, store, device=device) for spec in todo), reverse=True):

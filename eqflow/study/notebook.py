@@ -120,6 +120,7 @@ class Notebook:
         self._dataset, self._claims = dataset, load_claims()
         self._evidence: dict[str, Evidence] = {}
         self._verdicts: dict[str, Verdict] = {}
+        self._datasets: dict[str, str] = {}
         self._runs: list | None = None
         self._why: list[str] = []
         self._count = {"figure": 0, "table": 0}
@@ -242,12 +243,14 @@ class Notebook:
         error: float | None = None,
         control: float | None = None,
         values: Mapping[str, Any] | None = None,
+        dataset: str | None = None,
     ) -> Verdict:
         """Judge a claim by its rule in ``claims.yml`` and print the verdict.
 
         Args:
             error, control: for an identity: its error, and that of the version broken on purpose.
             values: model -> {seed: value} or list over seeds; models outside the rule are kept, not judged.
+            dataset: what this claim was measured on, where that is not the notebook's.
         """
         if claim not in self._claims:
             raise ClaimError(f"unknown claim {claim!r}; expected one of {', '.join(self._claims)}")
@@ -256,6 +259,8 @@ class Notebook:
         evidence = Evidence(error, control, values or {})
         verdict = judge(self._claims[claim], evidence, self.profile, self.budget, self.stand_in)
         self._evidence[claim], self._verdicts[claim] = evidence, verdict
+        if dataset:
+            self._datasets[claim] = dataset
         print(f"{claim}: {verdict.verdict}. {self._claims[claim].says} ({verdict.reason})")
         return verdict
 
@@ -315,6 +320,8 @@ class Notebook:
                 found |= {"error": evidence.error, "control": evidence.control}
             if evidence.values:
                 found["values"] = {model: evidence.by_seed(model) for model in evidence.values}
+            if name in self._datasets:
+                found["dataset"] = self._datasets[name]
             verdict = self._verdicts[name]
             claims[name] = found | {"verdict": verdict.verdict, "reason": verdict.reason}
         try:

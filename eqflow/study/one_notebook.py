@@ -60,7 +60,8 @@ def execute_notebook(request: Request, path: Path) -> tuple[str | None, float]:
 
 
 def record_failure(request: Request, path: Path, error: str, seconds: float) -> None:
-    """Say in the notebook's provenance that it failed, and why."""
+    """Say in the notebook's provenance that it failed, and why; it is not kept then."""
+    _stage(request, path).with_suffix(".json").unlink(missing_ok=True)
     record = request.folder / "provenance" / f"{path.stem}.json"
     found = read_json(record) if record.exists() else {}
     line = error.strip().splitlines()[-1][:300]
@@ -81,10 +82,13 @@ def _publish(request: Request, name: str, stage: Path) -> None:
     made = stage / request.level.name
     for kind in KINDS:
         target = request.folder / kind / name
-        shutil.rmtree(target, ignore_errors=True)
+        new = target.with_name(f".{name}.part")  # whole before the old one goes
+        shutil.rmtree(new, ignore_errors=True)
         if (made / kind / name).is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(made / kind / name, target)
+            shutil.copytree(made / kind / name, new)
+        shutil.rmtree(target, ignore_errors=True)
+        if new.is_dir():
+            new.rename(target)
     files = {kind: made / kind / f"{name}.json" for kind in ("metrics", "provenance")}
     files["notebooks"] = stage / f"{name}.ipynb"
     for kind, file in files.items():

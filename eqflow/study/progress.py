@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -120,8 +121,9 @@ class Board:
             else:
                 self.display.update(text, raw=True)
         elif self.in_place:
-            self.stream.write("\r" + line[:150].ljust(self.width))
-            self.width = len(line[:150])
+            line = line[: shutil.get_terminal_size((150, 24)).columns - 1]  # longer ones wrap
+            self.stream.write("\r" + line.ljust(self.width))
+            self.width = len(line)
         else:
             self.stream.write(line + "\n")
         self.stream.flush()

@@ -6,6 +6,7 @@ notebook whose inputs are the same and whose results are still in place is kept.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from filelock import FileLock, Timeout
 from joblib.externals.loky import ProcessPoolExecutor, as_completed
 
 from .cost import cores, estimate
+from .data_check import missing_data
 from .engine import RunsFailed, run_all
 from .executor import ReproduceError, check_parameters
 from .experiments import NOTEBOOKS
@@ -71,14 +73,15 @@ def plan(request: Request) -> str:
     chosen, planned = find_notebooks(request), {}  # runs that two notebooks share are trained once
     for number, path in chosen.items():
         specs = {store.key(spec): spec for spec in request.specs(number)}
-        cost = estimate([s for key, s in specs.items() if key not in planned], store, device=device)
+        new = [spec for key, spec in specs.items() if key not in planned]
+        cost = estimate(new, store, device=device, fresh=request.fresh)
         planned |= specs
         found, seconds = _record(request, path), _expected_seconds(request, path)
         memory = max(found.get("peak_memory_mb", 600), cost.memory_bytes / 2**20)
         row = {"notebook": path.stem, "runs": f"{cost.to_train} to train, {cost.found} found"}
         row |= {"training (min)": f"{cost.seconds / 60:.1f}", "notebook (min)": f"{seconds / 60:.1f}"}
         rows.append(row | {"memory (MB)": f"{memory:.0f}", "basis": "measured" if found else "guess"})
-    total = estimate(planned.values(), store, device=device).seconds
+    total = estimate(planned.values(), store, device=device, fresh=request.fresh).seconds
     for group in _groups(chosen):
         each = [_expected_seconds(request, chosen[number]) for number in group]
         total += max([sum(each) / _kernels(request), *each])
@@ -91,6 +94,10 @@ def plan(request: Request) -> str:
 
 def reproduce(request: Request) -> int:
     """Carry a request out; returns the exit code: 0, or 1 if any notebook failed."""
+    if request.models:
+        raise ReproduceError(
+            "notebooks need all their runs: MODEL is for `make train`, `make why`, `make plan`"
+        )
     print(request.headline(), flush=True)
     chosen, parameters = find_notebooks(request), request.all_parameters()
     for path in chosen.values():
@@ -130,6 +137,7 @@ def _reproduce(request: Request, chosen: Mapping[str, Path]) -> int:
     write_readme(request.results, request.level.name)
     verdicts = ", ".join(f"{n} {v}" for v, n in board["verdict"].value_counts(sort=False).items())
     print(f"\nClaims: {verdicts}.  Time: {clock(time.perf_counter() - begun)}.")
+    print(f"Figures, tables, notebooks: {request.folder}. Verdicts: {request.folder / 'scoreboard.md'}.")
     for name, error in failures.items():
         print(f"\n{'=' * 20} {name} failed\n{error}")
     return 1 if failures else 0
@@ -200,6 +208,8 @@ def train(request: Request, specs: Iterable) -> list[Run]:
     """Train runs, all in one place; RunsFailed after the others are done."""
     store = work_store()
     specs = {store.key(spec): spec for spec in specs}  # notebooks share runs
+    for line in missing_data([spec for spec in specs.values() if store.get(spec) is None]):
+        print(f"eqflow: the runs that need it will fail: {line}", file=sys.stderr, flush=True)
     options = {"engine": request.engine, "fresh": request.fresh, "device": choose_device(request.device)}
     return run_all(specs.values(), store=store, **options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,8 @@ class Request:
         if self.profile != "auto":
             return f"eqflow: {self.level.name} profile, as asked for."
         why = "a CUDA device was found" if self.level.name == "paper" else "no CUDA device was found"
+        if self.level.name != "paper" and shutil.which("nvidia-smi"):
+            why += " (though nvidia-smi is there: is this PyTorch a CUDA build, and the driver new enough?)"
         return f"eqflow: {self.level.name} profile, as {why} (PROFILE=smoke|quick|paper overrides)."
 
     def specs(self, number: str) -> list:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,8 +18,8 @@ from .profiles import PROFILES, get_profile
 from .runs import RunStore
 
 PUBLISHED = [name for name in PROFILES if name != "smoke"]  # smoke only shows that the code runs
-COLUMNS = ["id", "paper", "where", "says", "published", "ours", "sd", "seeds", "data", "profile", "verdict"]
-COLUMNS += ["notebook", "reason", "budget", "figures"]
+COLUMNS = ["id", "paper", "where", "says", "unit", "published", "ours", "sd", "seeds", "data", "profile"]
+COLUMNS += ["verdict", "notebook", "reason", "budget", "figures"]
 
 
 def scoreboard(folder: Path, profile: str) -> pd.DataFrame:
@@ -36,6 +37,9 @@ def scoreboard(folder: Path, profile: str) -> pd.DataFrame:
         verdict = _verdict(claim, evidence, profile, found)
         if evidence is None and claim.notebook in failed:
             verdict = Verdict("not run", f"notebook {claim.notebook} failed: {failed[claim.notebook]}")
+        elif claim.notebook in failed and not verdict.failed:
+            reason = f"{verdict.reason}; from before notebook {claim.notebook} failed"
+            verdict = replace(verdict, reason=reason)
         rows.append(_row(claim, evidence, verdict, profile, found) | {"figures": figures.get(claim.id, "")})
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -61,10 +65,11 @@ def _row(
     claim: Claim, evidence: Evidence | None, verdict: Verdict, profile: str, found: Mapping
 ) -> dict[str, object]:
     row = {"id": claim.id, "paper": claim.paper, "where": claim.where, "says": claim.says}
-    row |= {"published": _published(claim), "ours": "", "sd": "", "seeds": "", "data": "", "profile": profile}
-    row |= {"notebook": found.get("notebook", claim.notebook), "budget": ""}
+    row |= {"unit": _unit(claim), "published": _published(claim), "ours": "", "sd": "", "seeds": ""}
+    row |= {"data": "", "profile": profile, "notebook": found.get("notebook", claim.notebook), "budget": ""}
     if evidence is not None:
-        row |= {"data": found["dataset"], "budget": f"{found['budget']:g}"}
+        measured_on = found["claims"][claim.id].get("dataset", found["dataset"])
+        row |= {"data": measured_on, "budget": f"{found['budget']:g}"}
         if evidence.error is not None:
             row["ours"] = f"error {evidence.error:.2g}; control {evidence.control:.2g}"
         if evidence.values:
@@ -73,6 +78,11 @@ def _row(
             row["sd"] = _listed({m: sd for m, sd in sds.items() if not math.isnan(sd)})
             row["seeds"] = str(evidence.seeds)
     return row | {"verdict": verdict.verdict, "reason": verdict.reason}
+
+
+def _unit(claim: Claim) -> str:
+    """Of the values, with the end of the scale that wins where that is not the low one."""
+    return ", ".join(part for part in (claim.unit, "more is better" * (claim.better == "high")) if part)
 
 
 def _published(claim: Claim) -> str:
@@ -150,7 +160,7 @@ def _section(profile: str, folder: Path, link: Path) -> str:
     board = scoreboard(folder, profile)
     counts = "; ".join(f"{n} {verdict}" for verdict, n in board["verdict"].value_counts(sort=False).items())
     judged = board[board["verdict"] != "not run"]
-    top = judged[["id", "says", "published", "ours", "sd", "verdict", "data"]]
+    top = judged[["id", "says", "unit", "published", "ours", "sd", "verdict", "data"]]
     return (
         f"\n## {profile}\n\n{markdown_table(pd.DataFrame(rows))}\n"
         f"Claims: {counts} ([scoreboard]({(link / 'scoreboard.md').as_posix()})).\n\n{markdown_table(top)}"

@@ -27,22 +27,24 @@ def write_times(notebooks: Path, results: Path) -> list[str]:
     Raises:
         ValueError: for a title cell that does not say "about N minutes".
     """
-    written, published = [], results / "quick"
+    phrases, published = {}, results / "quick"
     for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
         record = published / "provenance" / f"{path.stem}.json"
         if record.exists() and read_json(record)["status"] == "ok":
             found = minutes(read_json(record))
-            phrase = f"about {found:.1f} minutes" if found < 2 else f"about {found:.0f} minutes"
-            for copy in (path, published / "notebooks" / path.name):
-                _say(copy, phrase)
-            written.append(f"{path.stem}: {phrase}")
-    return written
+            phrases[path] = f"about {found:.1f} minutes" if found < 2 else f"about {found:.0f} minutes"
+    copies = {c: p for path, p in phrases.items() for c in (path, published / "notebooks" / path.name)}
+    changed = {copy: _said(copy, phrase) for copy, phrase in copies.items()}  # all of them, or none
+    for copy, text in changed.items():
+        atomic_write(copy, text)
+    return [f"{path.stem}: {phrase}" for path, phrase in phrases.items()]
 
 
-def _say(path: Path, phrase: str) -> None:
+def _said(path: Path, phrase: str) -> str:
+    """The notebook's file with the phrase in its title cell."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     title = "".join(notebook["cells"][0]["source"])
     if not PHRASE.search(title):
         raise ValueError(f'expected "about N minutes" in the title cell of {path.name}')
     notebook["cells"][0]["source"] = PHRASE.sub(phrase, title, count=1).splitlines(keepends=True)
-    atomic_write(path, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

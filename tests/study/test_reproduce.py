@@ -165,9 +165,9 @@ def test_what_has_not_changed_is_kept(done):
 
 def test_published_results_are_complete(done):
     board = pd.read_csv(done.smoke / "scoreboard.csv")
-    assert len(board) == 38 and list(board.columns[:12]) == [
-        *("id", "paper", "where", "says", "published", "ours", "sd", "seeds", "data", "profile", "verdict"),
-        "notebook",
+    assert len(board) == 38 and list(board.columns[:13]) == [
+        *("id", "paper", "where", "says", "unit", "published", "ours", "sd", "seeds", "data", "profile"),
+        *("verdict", "notebook"),
     ]
     assert (board["figures"] == "01_works/line").sum() == 1
     assert (done.smoke / "scoreboard.md").exists()
@@ -274,3 +274,46 @@ def test_cleaning_takes_times_and_colours():
     cleaned = clean(notebook)
     assert "papermill" not in cleaned.metadata and cleaned.cells[0].metadata == {"tags": ["keep"]}
     assert cleaned.cells[0].outputs[0].text == "red at x.py"
+
+
+def test_a_run_that_fails_later_is_said_beside_what_was_found_before(tmp_path, monkeypatch):
+    """Its notebook is not kept when the run is there again."""
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    path = write_notebook(
+        tmp_path, "01_bump", [START, 'nb.expect("A2", error=1e-15, control=0.5);', "nb.finish()"]
+    )
+    request = Request(source=tmp_path, profile="smoke", results=tmp_path / "results")
+    assert reproduce(request) == 0 and runner.is_kept(request, path)
+    runner.record_failure(request, path, "a run failed: NaN at step 3", 0.0)
+    board = scoreboard(request.folder, "smoke").set_index("id")
+    assert board.verdict["A2"] == "verified" and board.reason["A2"].endswith("from before notebook 01 failed")
+    assert not runner.is_kept(request, path)
+
+
+def test_the_data_of_a_claim(tmp_path, monkeypatch):
+    """Is the notebook's, unless it says its own."""
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    own = 'nb.expect("A2", error=1e-15, control=0.5, dataset="another bump");'
+    write_notebook(tmp_path, "01_bump", [START, own, "nb.finish()"])
+    request = Request(source=tmp_path, profile="smoke", results=tmp_path / "results")
+    assert reproduce(request) == 0
+    assert scoreboard(request.folder, "smoke").set_index("id").data["A2"] == "another bump"
+
+
+def test_only_some_models_make_no_notebook(tmp_path):
+    write_notebook(tmp_path, "01_bump", ["1"])
+    with pytest.raises(ReproduceError, match="notebooks need all their runs"):
+        reproduce(Request(source=tmp_path, profile="smoke", models=["grnn"], results=tmp_path / "results"))
+
+
+@pytest.mark.parametrize(("fresh", "said"), [(False, "the same command goes"), (True, "without FRESH=1")])
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys, fresh, said):
+    from eqflow.study.__main__ import main
+
+    def full(request):
+        raise OSError(28, "No space left on device", "results/quick")
+
+    monkeypatch.setattr(runner, "reproduce", full)
+    assert main(["reproduce", *(["--fresh"] if fresh else [])]) == 1
+    line = capsys.readouterr().err.strip()
+    assert "No space left on device" in line and said in line and "\n" not in line

@@ -46,3 +46,15 @@ def test_a_title_without_a_time_is_an_error(tmp_path):
     notebook(tmp_path, "# Title")
     with pytest.raises(ValueError, match="about N minutes"):
         write_times(tmp_path / "notebooks", tmp_path / "results")
+
+
+def test_no_title_is_written_where_one_has_no_place_for_it(tmp_path):
+    path = notebook(tmp_path, "# Title\n\nTime: about N minutes")
+    other, record = path.with_name("36_more.ipynb"), tmp_path / "results/quick/provenance"
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("about six minutes")]), other
+    )
+    (record / "36_more.json").write_text((record / "12_digits.json").read_text())
+    with pytest.raises(ValueError, match=r'"about N minutes" in the title cell of 36_more\.ipynb'):
+        write_times(tmp_path / "notebooks", tmp_path / "results")
+    assert "about N minutes" in path.read_text()
