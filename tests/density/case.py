@@ -27,7 +27,6 @@ class Case:
         act, act_encoded: g on events (B, *event) and on what encode gives (default: the same).
         broken: The same layer with its symmetry broken; its equivariance must fail.
         tolerance: Of round trip and log-determinant, float64.
-        decodes: Whether the inverse is implemented.
     """
 
     name: str
@@ -38,7 +37,6 @@ class Case:
     act_encoded: Act | None = None
     broken: Make | None = None
     tolerance: float = 1e-10
-    decodes: bool = True
 
     def __str__(self) -> str:
         return self.name

@@ -1,4 +1,6 @@
-"""Every layer of `eqflow.density`, with the symmetry that it claims: what `test_layers.py` runs over.
+"""The layers of `eqflow.density`, with the symmetry that they claim: what `test_layers.py` runs over.
+
+Moser's maps live on manifolds, and estimates of log-determinants are random: they have tests of their own.
 
 To add layers, write `CASES: list[Case]` in `cases/<area>.py`, and name the area twice below.
 """

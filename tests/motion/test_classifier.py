@@ -247,3 +247,17 @@ def test_the_benchmark_writes_its_tables(tmp_path, capfd):
     assert (tmp_path / "kth.md").read_text() in capfd.readouterr().out
     verdicts = [kth.verdict({"V": v, "speedup": speedup}) for v, speedup in [(9, 2.0), (9, 1.9), (1, 1.0)]]
     assert verdicts == ["2.0x met", "2.0x MISSED", ""]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("options", [{}, {"padding": "circular"}, {"learned_shifts": True}], ids=str)
+def test_on_cuda(options):
+    model, video = make(translation_grid(1), **options), noise()
+    expected = model(video)
+    expected.square().sum().backward()
+    wanted = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    logits = model.cuda()(video.cuda())
+    logits.square().sum().backward()
+    assert logits.is_cuda and relative([logits.cpu()], [expected]) < 1e-12
+    assert relative([p.grad.cpu() for p in model.parameters()], wanted) < 1e-10

@@ -270,3 +270,18 @@ def test_the_maximum_of_the_first_state(rotate):
     cell, x = make([-30, 0, 30], rotate=rotate).cell, noise()[:, 0]
     state, pooled = cell.step(cell.drive(x), pool=True)
     assert torch.equal(pooled, cell.slices(state).amax(1).permute(0, 2, 3, 1))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("rotate", ["input", "state"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "spline"])
+def test_on_cuda(rotate, interpolation):
+    model, video = make([-30, 0, 30], rotate=rotate, interpolation=interpolation), noise()
+    expected = model(video, 2)
+    expected.square().sum().backward()
+    wanted = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    prediction = model.cuda()(video.cuda(), 2)
+    prediction.square().sum().backward()
+    assert prediction.is_cuda and relative([prediction.cpu()], [expected]) < 1e-12
+    assert relative([p.grad.cpu() for p in model.parameters()], wanted) < 1e-10
