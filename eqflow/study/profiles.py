@@ -272,7 +272,15 @@ PAPER: dict[str, Settings] = {
     "rotating_digits": PAPER_ROTATING,
     "slow_digits": paper(SLOW),
     "velocity_line": paper(BETWEEN),
-    "mixing_line": paper(MIXING),
+    # Published beside FERNN-V2 on all of V, so with that V here; a kernel along both of its axes is ours.
+    "mixing_line": paper(
+        MIXING,
+        max_speed=2,
+        models={
+            "fernn_v2": PAPER_MODELS["fernn_v2"],
+            "fernn_v2_mixing": replace(PAPER_MODELS["fernn_v2"], options={"velocity_mixing": 3}),
+        },
+    ),
     "two_digits": paper(TWO_DIGITS),
     "bouncing_digits": paper(BOUNCING),
     "wide_grnn": paper(

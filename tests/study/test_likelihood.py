@@ -128,3 +128,22 @@ def test_scales_of_every_group_with_regular_squeezes(name, scales):
     about = config("residual_patches", "d4", group=name, scales=scales)
     z, _ = likelihood.build(about).bijection.encode(torch.rand(2, 3, 8, 8))
     assert z.shape == (2, 3 * 4 ** (scales - 1), 8 // 2 ** (scales - 1), 8 // 2 ** (scales - 1))
+
+
+def test_images_are_held_out():
+    about = config("few_images_50", "plain", val_size=40, test_size=40)
+    images = likelihood.images_of(about["source"])
+    for split in ("validation", "test"):
+        pixels = (likelihood.held_out(about, split) * 256).floor().flatten(1)
+        where = {"validation": images.val, "test": images.test}[split].flatten(1).float()
+        assert all((where == row).all(1).any() for row in pixels)
+
+
+def test_the_paper_profile_trains_as_many_epochs_as_it_says():
+    sizes = {"mnist": 10_000, "cifar": 45_000}
+    for experiment, paper in DENSITY_PAPER.items():
+        source = paper.source["real"]
+        if source not in likelihood.TOYS:
+            epochs = paper.steps * paper.batch_size / sizes[source[:5]]
+            assert epochs == pytest.approx(20 if "few" in experiment else 100, rel=0.01), experiment
+            assert paper.val_every * paper.batch_size == pytest.approx(sizes[source[:5]], rel=0.01)
