@@ -1,10 +1,18 @@
-"""Before hours of training: is the real data there that the runs need?"""
+"""The data of runs: is it the paper's own, and before hours of training, is it there?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from eqflow.data import DataError, load_actions, load_density_images, load_images
+from eqflow.data import (
+    DataError,
+    action_set_info,
+    density_images_info,
+    image_set_info,
+    load_actions,
+    load_density_images,
+    load_images,
+)
 
 from .experiments import EXPERIMENTS, MODULES, RunSpec
 from .likelihood import TOYS
@@ -24,6 +32,16 @@ def missing_data(specs: Iterable[RunSpec]) -> list[str]:
         except DataError as error:
             lines.append(str(error))
     return list(dict.fromkeys(lines))
+
+
+def is_stand_in(spec: RunSpec) -> bool:
+    """Whether the data of a run stands in for the paper's."""
+    module, config = EXPERIMENTS[spec.experiment], spec.config
+    if module == MODULES[RecognitionSettings]:
+        return action_set_info(config["data"])[3]
+    if module == MODULES[DensitySettings]:
+        return config["source"] not in TOYS and density_images_info(config["source"])[3]
+    return image_set_info(config["data"])[3]
 
 
 def _loader(spec: RunSpec) -> tuple[Callable, str] | None:

@@ -25,6 +25,7 @@ from IPython.display import Markdown, display
 
 from . import provenance, report
 from .claims import ClaimError, Evidence, Verdict, judge, load_claims
+from .data_check import is_stand_in
 from .experiments import experiment_module, experiments_of, notebook_number, runs_for
 from .outputs import cache_dir, output_dir, published_dir, write_json
 from .profiles import Profile, get_profile, settings
@@ -101,7 +102,7 @@ class Notebook:
     Attributes:
         name, number: "12_translating_digits", "12".
         profile: its ``name`` and ``seeds``.  seed, device, budget: as given.
-        data: "embedded" or "real";  stand_in: True unless real.
+        data: "embedded" or "real";  stand_in: True unless all its data are the papers' own.
         settings: the sizes of the notebook's (first) experiment, None for one that trains nothing.
         specs: the declared runs.
     """
@@ -112,11 +113,11 @@ class Notebook:
         self.name, self.number = name, notebook_number(name)
         self.profile, self.seed, self.device, self.fresh = profile, seed, device, fresh
         self.data = profile.data if data == "auto" else data
-        self.stand_in = self.data != "real"
         self.budget = float(os.environ.get("EQFLOW_BUDGET") or 1)
         experiments = experiments_of(name)
         self.settings = settings(profile, experiments[0]) if experiments else None
         self.specs = runs_for(name, profile, data=self.data, budget=self.budget)
+        self.stand_in = self.data != "real" or any(map(is_stand_in, self.specs))
         self._dataset, self._claims = dataset, load_claims()
         self._evidence: dict[str, Evidence] = {}
         self._verdicts: dict[str, Verdict] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import platform
 import resource
 import sys
@@ -16,19 +17,31 @@ from filelock import Timeout
 
 from .experiments import RunSpec, experiment_module
 from .runs import Run, RunStore, load_state, save_state
-from .training import train
+from .training import TrainingError, train
 
 
 @contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
-    """On a CPU every run takes one thread, so that its numbers do not depend on how runs are spread out."""
-    before = torch.get_num_threads()
+def repeatable(device: torch.device) -> Iterator[None]:
+    """On a CPU one thread, so that numbers do not depend on how runs are spread out: they repeat bit by bit.
+
+    On a GPU convolutions in whole float32 (no TF32) and by algorithms that repeat, as far as there are such.
+    """
+    before, backend = torch.get_num_threads(), torch.backends.cudnn
     if device.type == "cpu":
         torch.set_num_threads(1)
     try:
-        yield
+        with backend.flags(enabled=backend.enabled, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
     finally:
         torch.set_num_threads(before)
+
+
+def require_finite(metrics: dict) -> None:
+    """TrainingError for a metric that is not a number, before it is stored as a result."""
+    for name, value in metrics.items():
+        numbers = value if isinstance(value, list) else [value]
+        if not all(math.isfinite(v) for v in numbers if isinstance(v, float)):
+            raise TrainingError(f"expected finite metrics; got {name} = {value}")
 
 
 def train_run(
@@ -46,7 +59,7 @@ def train_run(
         report: called with (step, steps, loss).
 
     Raises:
-        TrainingError: if the loss is no longer finite; the last good checkpoint stays.
+        TrainingError: if a loss or a metric is not finite; the last good checkpoint stays.
     """
     device, report = torch.device(device), report or (lambda *_: None)
     steps = spec.config["steps"]
@@ -65,9 +78,10 @@ def train_run(
         began, resume = time.perf_counter(), load_state(folder)
         module = experiment_module(spec.experiment)
         if device.type == "cuda":
+            torch.cuda.init()  # or the next line fails for a device with an index
             torch.cuda.reset_peak_memory_stats(device)
         # Layers draw their first weights from the global generator: it is lent for this run and given back.
-        with one_thread(device), torch.random.fork_rng(devices=[]):
+        with repeatable(device), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(spec.seed)
             model = module.build(spec.config).to(device)
             task = module.task(spec.config, spec.seed, model, device)
@@ -88,6 +102,7 @@ def train_run(
             model.eval()
             with torch.no_grad():
                 metrics = task.evaluate()
+            require_finite(metrics)
         metrics |= {"val_mse": trained.history[-1]["val_loss"], "steps": steps}
         metrics |= {name: spec.config[name] for name in ("budget", "profile", "data") if name in spec.config}
         volatile = surroundings(device) | {"seconds": trained.seconds, "data_seconds": trained.data_seconds}

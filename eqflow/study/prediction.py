@@ -75,7 +75,7 @@ def held_out_videos(config: dict, split: str, *, count: int | None = None, veloc
     seed.
 
     Args:
-        count: at most so many test videos.
+        count: at most so many test videos; fewer are other videos of the same images, not the first ones.
         velocities: instead of the drawn ones, for test videos; digits and starts stay the same.
     """
     images = load_images(config["data"])

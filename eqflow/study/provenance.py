@@ -61,7 +61,10 @@ def machine(device: torch.device) -> dict[str, object]:
 
 
 def peak_memory_mb(device: torch.device) -> dict[str, float]:
-    """Highest memory of this process so far, in MB (2**20 bytes); 0 where the system does not tell."""
+    """Highest memory of this process so far, in MB (2**20 bytes); 0 where the system does not tell.
+
+    Of a GPU since its counter was last reset: by the last run that trained here, or by a meter.
+    """
     try:
         import resource
 

@@ -75,7 +75,7 @@ def train(
 
     Raises:
         TrainingError: at a loss, gradient or validation loss that is not finite; the weights are still the
-            good ones of the step before, and the last saved state stands.
+            good ones of the step before (after it, for a validation loss), and the last saved state stands.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     start, seconds, data_seconds, history, losses = 0, 0.0, 0.0, [], []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from eqflow.data import DataError
@@ -36,3 +38,18 @@ def test_every_set_of_the_paper_profile_is_asked_for_once(asked):
 def test_embedded_data_is_not_asked_for(asked):
     specs = [spec for number in NOTEBOOKS for spec in runs_for(number, "quick", data="embedded")]
     assert data_check.missing_data(specs) == [] and asked == []
+
+
+def test_stand_ins_are_known_by_their_data():
+    """MNIST turned by us stands in for mnist-rot, and a subset of CIFAR-10 for the whole."""
+    of = {s.experiment: s for number in NOTEBOOKS for s in runs_for(number, "paper", data="real")}
+    known = {name: data_check.is_stand_in(spec) for name, spec in of.items()}
+    assert known["residual_digits"] and not known["translating_digits"] and not known["actions_fixed"]
+    assert not known["toy_rings"]
+    patches = of["coupling_patches"]
+    subset, whole = (
+        replace(patches, config=patches.config | {"source": name}) for name in ("cifar10_subset", "cifar10")
+    )
+    assert data_check.is_stand_in(subset) and not data_check.is_stand_in(whole)
+    quick = [s for number in NOTEBOOKS for s in runs_for(number, "quick", data="embedded")]
+    assert all(map(data_check.is_stand_in, (s for s in quick if "toy" not in s.experiment)))

@@ -4,6 +4,8 @@ import pickle
 import pytest
 import torch
 
+from eqflow.data import load_images
+from eqflow.study import prediction
 from eqflow.study.experiments import RunSpec, experiment_module, experiments_of, runs_for
 from eqflow.study.prediction import build, draw, frame_errors, held_out_videos
 
@@ -80,7 +82,23 @@ def config():
     return runs_for("12", "smoke")[0].config
 
 
-def test_held_out_videos_are_fixed_and_of_their_own_images(config):
+def test_held_out_videos_are_made_of_held_out_images(config, monkeypatch):
+    images, drawn = load_images(config["data"]), []
+    monkeypatch.setattr(prediction, "draw", lambda images, *rest: drawn.append(images))
+    for split in ("test", "validation"):
+        held_out_videos(config, split)
+    assert torch.equal(drawn[0], images.test)
+    kept = round(prediction.HELD_OUT * len(images.train))
+    assert torch.equal(drawn[1], images.train[-kept:])
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        prediction, "draw", lambda images, *rest: drawn.append(images) or torch.zeros(1, 6, 1, 4, 4)
+    )
+    prediction.task(config, 0, torch.nn.Identity(), torch.device("cpu")).batch()
+    assert torch.equal(drawn[-1], images.train[:-kept])
+
+
+def test_held_out_videos_are_fixed(config):
     test, validation = (held_out_videos(config, split) for split in ("test", "validation"))
     assert test.shape == (config["test_size"], 6, 1, 16, 16) and len(validation) == config["val_size"]
     assert torch.equal(test, held_out_videos(config, "test"))

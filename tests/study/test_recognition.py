@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from eqflow.study import recognition
 from eqflow.study.experiments import experiment_module, runs_for
 from eqflow.study.recognition import build, clips_of, data_label, moved, scores, task
 
@@ -95,3 +96,17 @@ def test_scores_are_what_they_say(config):
     video = torch.zeros(4, 2, 1, 8, 8)
     assert scores(Says(right), video, labels, CPU) == pytest.approx((0, 1), abs=1e-12)
     assert scores(Says(half), video, labels, CPU)[1] == 0.75
+
+
+def test_accuracies_are_of_the_test_clips(monkeypatch):
+    about = runs_for("17", "smoke")[0].config
+    clips, scored = recognition.clips_of(about), []
+    monkeypatch.setattr(
+        recognition, "scores", lambda model, video, *rest: scored.append(rest[0]) or (1.0, 0.5)
+    )
+    task = recognition.task(about, 0, torch.nn.Identity(), torch.device("cpu"))
+    task.validate()
+    assert torch.equal(scored.pop(), clips.val.labels)
+    task.evaluate()
+    assert scored and all(torch.equal(labels, clips.test.labels) for labels in scored)
+    assert not torch.equal(clips.test.labels, clips.val.labels)

@@ -7,6 +7,7 @@ import torch
 import toy_experiment
 
 from eqflow.study import training
+from eqflow.study.one_run import require_finite
 from eqflow.study.training import TrainingError, train
 
 ARGUMENTS = {"steps": 12, "lr": 0.01, "clip": 1.0, "val_every": 4}
@@ -126,3 +127,10 @@ def test_training_learns():
     before = task.validate()
     train(net, task, **(ARGUMENTS | {"steps": 300, "val_every": 300}))
     assert task.validate() < 0.8 * before
+
+
+@pytest.mark.parametrize("bad", [{"a": math.nan}, {"a": [1.0, math.inf]}])
+def test_metrics_that_are_no_numbers_are_no_result(bad):
+    with pytest.raises(TrainingError, match="expected finite metrics; got a = "):
+        require_finite(bad)
+    require_finite({"a": 1.0, "b": [0.5], "c": "exact", "d": 3})
