@@ -261,7 +261,11 @@ def _cifar10_subset(path: Path) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _mnist_rot(path: Path) -> tuple[Tensor, Tensor, Tensor]:
-    """Two tables of text: a line is 784 numbers in [0, 1], row after row of an image, and its class."""
+    """Two tables of text: a line is 784 numbers in [0, 1] of an image, and its class.
+
+    Taken here row after row **[i]**: public programs disagree on whether it is column after column, in which
+    case these images are mirrored. Bits/dim hardly change; pictures would.
+    """
     rows = []
     with zipfile.ZipFile(path) as archive:
         for part in ("train_valid", "test"):
