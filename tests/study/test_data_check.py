@@ -11,6 +11,12 @@ from eqflow.study import data_check
 from eqflow.study.experiments import NOTEBOOKS, runs_for
 
 
+@pytest.fixture(autouse=True)
+def nothing_here(tmp_path, monkeypatch):
+    """A subset that lies here would stand in for CIFAR-10."""
+    monkeypatch.setenv("EQFLOW_DATA", str(tmp_path))
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """What the loaders are asked for; real actions cannot be had."""
