@@ -120,7 +120,8 @@ def _complete_basis(group: PlanarGroup, in_type: str, out_type: str, kernel_size
     entries = torch.arange(math.prod(sizes), dtype=torch.float64).view(1, *sizes)
     # An orbit goes by the smallest number that the group brings to its entries.
     orbits = torch.stack([_moved(entries, group, g, in_type, out_type) for g in group]).amin(0)[0]
-    return F.one_hot(orbits.unique(return_inverse=True)[1]).movedim(-1, 0).double()
+    _, orbit = orbits.unique(return_inverse=True)
+    return F.one_hot(orbit).movedim(-1, 0).double().contiguous()  # files of weights take no other strides
 
 
 def _band_limited_basis(

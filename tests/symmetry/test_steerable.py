@@ -89,6 +89,7 @@ def test_complete_bases_hold_as_many_kernels_as_the_plain_one(group, taps):
         plain = len(steerable_basis(cyclic(1), "regular", "regular", size))
         assert len(steerable_basis(group, "trivial", "regular", size)) == plain == size**2
         flat = basis.flatten(1)
+        assert basis.is_contiguous()  # as safetensors wants a buffer
         assert (flat @ flat.T - torch.eye(regular)).abs().max() < 1e-15  # orthonormal
         assert ((flat != 0).sum(0) == 1).all()  # every entry in one orbit
 
