@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eqflow.data import sources
-from eqflow.data.download import DataError, download
+from eqflow.data.download import DataError, download, first_there
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def find(file: PinnedFile) -> Path | None:
     """Where it lies, contents unchecked; None: nowhere. Nothing is downloaded."""
     home = sources.data_dir()
     places = [home / file.folder, home, sources.cache_dir() / file.folder]
-    return next((p / file.name for p in places if (p / file.name).exists()), None)
+    return first_there(place / file.name for place in places)
 
 
 def obtain(file: PinnedFile, *, progress: bool = True) -> Path:

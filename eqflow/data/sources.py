@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eqflow.data.download import DataError, download
+from eqflow.data.download import DataError, download, first_there
 
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -81,13 +81,13 @@ def data_dir() -> Path:
     """The folder that ``EQFLOW_DATA`` names, else the user's cache folder.
 
     Raises:
-        DataError: ``EQFLOW_DATA`` names something that is no folder.
+        DataError: ``EQFLOW_DATA`` names something that is no folder, or that must not be searched.
     """
     named = os.environ.get("EQFLOW_DATA")
     if not named:
         return cache_dir()
-    folder = Path(named).expanduser().absolute()
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(named)).absolute()
+    if not (first_there([folder]) and folder.is_dir()):
         raise DataError(
             f"EQFLOW_DATA={named} names no folder ({folder}): correct it, or unset it to use {cache_dir()}"
         )
@@ -128,7 +128,7 @@ def mnist_files() -> dict[str, Path | None]:
     """Where each of the four MNIST files lies (None: nowhere), contents unchecked, without downloading."""
     home = data_dir()
     places = [home / "mnist", home, cache_dir() / "mnist"]
-    return {name: next((p / name for p in places if (p / name).exists()), None) for name in MNIST_FILES}
+    return {name: first_there(place / name for place in places) for name in MNIST_FILES}
 
 
 def read_idx(path: Path | str) -> np.ndarray:

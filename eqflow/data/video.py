@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+FASTEST = 2**31  # px/frame, of whole velocities
+
 
 @dataclass(frozen=True, eq=False)
 class VideoBatch:
@@ -145,7 +147,9 @@ def check_canvas(images: Tensor, canvas: tuple[int, int]) -> None:
 
 def _integer_velocities(velocities: Tensor | Sequence, batch_size: int, digits: int) -> Tensor:
     given = torch.as_tensor(velocities)
-    if not torch.equal(given, given.round() if given.is_floating_point() else given):
+    exactly = given.double()
+    # Not inf, which is its own round, nor what overflows on the way to a position.
+    if not ((exactly == exactly.round()) & (exactly.abs() <= FASTEST)).all():
         raise ValueError(f"expected integer velocities in px/frame; got {given.tolist()}")
     shapes = [(2,), (digits, 2), (1, digits, 2), (batch_size, 1, 2), (batch_size, digits, 2)]
     if tuple(given.shape) not in shapes:

@@ -1,7 +1,7 @@
 """What both papers share: groups, motions, how they act, and how exact a model is.
 
-Steerable convolutions are in :mod:`eqflow.symmetry.steerable`, imported by name where they are needed: the
-first layer loads escnn, and that takes seconds.
+Steerable convolutions are in :mod:`eqflow.symmetry.steerable`. For groups that are exact on the pixel grid
+they need nothing else; the first layer of any other group loads escnn, and that takes seconds.
 """
 
 from .checks import assert_equivariant, equivariance_error, invariance_error

@@ -180,7 +180,7 @@ class MotionSet(Sequence):
 
 def translation_grid(vmax: int) -> MotionSet:
     """All whole-pixel velocities with |vx|, |vy| <= vmax; x outer, y inner; (2 vmax + 1)^2 motions."""
-    if vmax != int(vmax) or vmax < 0:
+    if not (vmax >= 0 and float(vmax).is_integer()):  # nor inf, nor NaN
         raise ValueError(f"expected a whole vmax >= 0 in px/frame; got {vmax}")
     speeds = range(-int(vmax), int(vmax) + 1)
     return MotionSet(Translation(vx, vy) for vx in speeds for vy in speeds)

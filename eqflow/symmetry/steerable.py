@@ -1,18 +1,23 @@
-"""Equivariant convolutions: kernels sampled by escnn, made exact, and then free of escnn.
+"""Equivariant convolutions: all exact kernels where the grid has the symmetry, escnn's elsewhere.
 
-escnn solves the kernel constraint of a planar group (Weiler and Cesa, 2019) and samples it in float32. Here
-each basis is averaged once, in float64, over the elements that map the pixel grid to itself (a Reynolds
-projection). That makes it exact for C1, C2, C4, D1, D2, D4, and for other groups exact under their quarter
-turns and flips; between these (45 degrees in C8, any angle in SO(2)) a kernel on a grid can only be
-approximately equivariant: see :class:`SteerableConv2d` for what was measured.
+**Complete** bases, for C1, C2, C4, D1, D2 and D4: an element only moves the entries of a kernel about, so the
+kernels that all elements leave alone are those that are constant on every orbit of entries.
 
-The only file that imports escnn, and only when a basis is first built: a trained layer unpickles without it.
+**Band-limited** bases: escnn solves the kernel constraint of a planar group in polar coordinates (Weiler and
+Cesa, 2019), leaves out the angular frequencies that would alias, and samples the rest in float32. Here they
+are averaged once, in float64, over the elements that map the pixel grid to itself (a Reynolds projection).
+That makes them exact under those; between them (45 degrees in C8, any angle in SO(2)) a kernel on a grid can
+only be approximately equivariant: see :class:`SteerableConv2d` for what was measured.
+
+The only file that imports escnn, and only when a band-limited basis is first built: an exact group never
+needs it, and a trained layer of any group unpickles without it.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 import sys
 import types
 import warnings
@@ -24,6 +29,7 @@ from torch import Tensor, nn
 from .groups import PlanarGroup, RotationGroup
 
 FIELD_TYPES = ("trivial", "regular")
+BASES = ("complete", "band_limited")
 PADDINGS = {"zero": "constant", "circular": "circular"}
 
 
@@ -96,36 +102,34 @@ def _grid_elements(group: PlanarGroup | RotationGroup) -> list[float]:
     return [0, 90, 180, 270] if isinstance(group, RotationGroup) else [g for g in group if group.is_exact(g)]
 
 
-@functools.cache
-def steerable_basis(
-    group: PlanarGroup | RotationGroup, in_type: str, out_type: str, kernel_size: int = 3
+def _moved(
+    kernels: Tensor, group: PlanarGroup | RotationGroup, g: float, in_type: str, out_type: str
 ) -> Tensor:
-    """Basis of the kernels that intertwine one input field and one output field.
+    """(g W)(q) = rho_out(g) W(g^-1 q) rho_in(g)^-1 of float64 kernels (D, out, in, k, k)."""
+    out_matrix, in_matrix = (
+        group.field_matrix(g) if kind == "regular" else torch.ones(1, 1, dtype=torch.float64)
+        for kind in (out_type, in_type)
+    )
+    taps = group.act_image(g, kernels.flatten(0, 1)).view_as(kernels)
+    return torch.einsum("op,dpikl,ji->dojkl", out_matrix, taps, in_matrix)
 
-    Returns:
-        float64 (D, out, in, k, k), each element of norm 1; shared by all callers, so not to be written to.
-        D at k = 3, regular to regular: C1 9 (an ordinary kernel), C4 24, D4 48, C8 48, C16 96, D8 96; trivial
-        to regular: 6.
 
-    Raises:
-        ValueError: for an unknown field type, or a kernel size that is not odd.
-        RuntimeError: when escnn's sampling and this package's actions disagree.
-    """
-    field_channels(group, in_type), field_channels(group, out_type)  # both are known types, or this raises
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"expected an odd kernel size; got {kernel_size}")
-    if isinstance(group, PlanarGroup) and len(group) == 1:
-        # Every kernel commutes with C1; escnn would leave out high frequencies (6 of 9 taps at 3x3 stay).
-        return torch.eye(kernel_size**2, dtype=torch.float64).view(-1, 1, 1, kernel_size, kernel_size)
+def _complete_basis(group: PlanarGroup, in_type: str, out_type: str, kernel_size: int) -> Tensor:
+    """Every kernel that all elements of a group exact on the grid leave alone: one per orbit of entries."""
+    sizes = [field_channels(group, kind) for kind in (out_type, in_type)] + 2 * [kernel_size]
+    entries = torch.arange(math.prod(sizes), dtype=torch.float64).view(1, *sizes)
+    # An orbit goes by the smallest number that the group brings to its entries.
+    orbits = torch.stack([_moved(entries, group, g, in_type, out_type) for g in group]).amin(0)[0]
+    _, orbit = orbits.unique(return_inverse=True)
+    return F.one_hot(orbit).movedim(-1, 0).double().contiguous()  # files of weights take no other strides
+
+
+def _band_limited_basis(
+    group: PlanarGroup | RotationGroup, in_type: str, out_type: str, kernel_size: int
+) -> Tensor:
+    """escnn's kernels, averaged over the elements that map the grid to itself."""
     sampled = _sampled_basis(group, in_type, out_type, kernel_size).double()
-    moved = []
-    for g in _grid_elements(group):  # (g W)(q) = rho_out(g) W(g^-1 q) rho_in(g)^-1 must be W
-        out_matrix, in_matrix = (
-            group.field_matrix(g) if kind == "regular" else torch.ones(1, 1, dtype=torch.float64)
-            for kind in (out_type, in_type)
-        )
-        taps = group.act_image(g, sampled.flatten(0, 1)).view_as(sampled)
-        moved.append(torch.einsum("op,dpikl,ji->dojkl", out_matrix, taps, in_matrix))
+    moved = [_moved(sampled, group, g, in_type, out_type) for g in _grid_elements(group)]
     # Entries in one orbit hold the same numbers in another order. Summed in sorted order they come out equal
     # to the last bit, so that rounding to float32 (and back) cannot break the symmetry.
     basis = sum(torch.stack(moved).sort(0).values.unbind(0)) / len(moved)
@@ -134,7 +138,54 @@ def steerable_basis(
         raise RuntimeError(
             f"expected escnn's kernels for {group} to change by < 1e-5 on projection; got {change:.2g}"
         )
-    return basis / basis.flatten(1).norm(dim=1).view(-1, 1, 1, 1, 1)
+    return basis
+
+
+def choose_basis(group: PlanarGroup | RotationGroup, basis: str | None = None) -> str:
+    """The basis asked for, checked; unless one is, "complete" where the group is exact on the grid.
+
+    Raises:
+        ValueError: for an unknown basis, or a complete one of a group that is not exact on the grid.
+    """
+    exact = isinstance(group, PlanarGroup) and all(group.is_exact(g) for g in group)
+    if basis is None:
+        return "complete" if exact else "band_limited"
+    if basis not in BASES:
+        raise ValueError(f"expected a basis among {BASES}, or None; got {basis!r}")
+    if basis == "complete" and not exact:
+        raise ValueError(
+            f"expected basis 'band_limited' for {group}, which no pixel grid has; got 'complete'"
+        )
+    return basis
+
+
+@functools.cache
+def steerable_basis(
+    group: PlanarGroup | RotationGroup,
+    in_type: str,
+    out_type: str,
+    kernel_size: int = 3,
+    basis: str | None = None,
+) -> Tensor:
+    """Basis of the kernels that intertwine one input field and one output field.
+
+    Returns:
+        float64 (D, out, in, k, k), each element of norm 1; shared by all callers, so not to be written to.
+        Complete (the default of C1, C2, C4, D1, D2, D4): orthonormal, D = |G| k^2 regular to regular and k^2
+        trivial to regular: as many per output channel as an ordinary convolution, which is C1's. At k = 3,
+        regular to regular: C4 36, D4 72. Band-limited, which is close to orthonormal, at k = 3, regular to
+        regular: C1 6, C4 24, D4 48, C8 48, C16 96, D8 96; trivial to regular: 6.
+
+    Raises:
+        ValueError: for an unknown field type, a kernel size that is not odd, or as :func:`choose_basis` does.
+        RuntimeError: when escnn's sampling and this package's actions disagree.
+    """
+    field_channels(group, in_type), field_channels(group, out_type)  # both are known types, or this raises
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"expected an odd kernel size; got {kernel_size}")
+    make = _complete_basis if choose_basis(group, basis) == "complete" else _band_limited_basis
+    made = make(group, in_type, out_type, kernel_size)
+    return made / made.flatten(1).norm(dim=1).view(-1, 1, 1, 1, 1)
 
 
 class SteerableConv2d(nn.Module):
@@ -142,7 +193,7 @@ class SteerableConv2d(nn.Module):
 
     Exact to rounding under every element that maps the grid to itself, on square canvases of any size, and
     so are stacks with ReLU between regular fields of a PlanarGroup. Measured as equivariance_error of three
-    layers: C2, C4, D2, D4, and the quarter turns of C8, C16, D8: 4e-15 in float64, 1e-6 in float32.
+    layers: C2, C4, D1, D2, D4, and the quarter turns of C8, C16, D8: 2e-15 in float64, 1e-6 in float32.
 
     Not exact, since image and kernel are interpolated: other turns. Measured in float64, smooth random blobs
     (sd 2.5 px on 33x33), mean (maximum) of 5 draws; an ordinary convolution scores 1.2 to 1.5:
@@ -165,13 +216,18 @@ class SteerableConv2d(nn.Module):
         bias: one number per output field (for SO(2), on its invariant channel), zero at first.
         gain: fan in times the mean variance of the first filter's entries: 2 is He's rule, which keeps what
             passes a ReLU; 1/3 that of `nn.Conv2d`, for what is fed back again and again.
+        basis: "complete" or "band_limited" kernels, see :func:`steerable_basis`; unless given, complete where
+            the group is exact on the grid, so that no baseline has the richer kernels.
         generator: for the initial weights.
 
     Attributes:
         weight: (out_fields, in_fields, D), the coefficients in ``basis``.
+        basis_kind: "complete" or "band_limited".
         basis: buffer (D, out, in, k, k); part of the state dict, since the weights mean nothing without it.
 
-    Source: Weiler and Cesa, General E(2)-Equivariant Steerable CNNs (2019), for the kernels.
+    Source: Weiler and Cesa, General E(2)-Equivariant Steerable CNNs (2019), for the band-limited kernels;
+    Cohen and Welling, Group Equivariant Convolutional Networks (2016), whose p4 and p4m kernels the complete
+    ones of C4 and D4 are.
     """
 
     def __init__(
@@ -186,6 +242,7 @@ class SteerableConv2d(nn.Module):
         padding: str = "zero",
         bias: bool = True,
         gain: float = 2.0,
+        basis: str | None = None,
         generator: torch.Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -196,11 +253,13 @@ class SteerableConv2d(nn.Module):
         dtype = dtype or torch.get_default_dtype()
         self.group, self.in_type, self.out_type = group, in_type, out_type
         self.kernel_size, self.padding, self.gain = kernel_size, padding, gain
+        self.basis_kind = choose_basis(group, basis)
         self.in_channels = in_fields * field_channels(group, in_type)
         self.out_channels = out_fields * field_channels(group, out_type)
-        basis = steerable_basis(group, in_type, out_type, kernel_size)
-        self.register_buffer("basis", basis.to(device=device, dtype=dtype, copy=True))
-        self.weight = nn.Parameter(torch.empty(out_fields, in_fields, len(basis), device=device, dtype=dtype))
+        kernels = steerable_basis(group, in_type, out_type, kernel_size, self.basis_kind)
+        self.register_buffer("basis", kernels.to(device=device, dtype=dtype, copy=True))
+        size = (out_fields, in_fields, len(kernels))
+        self.weight = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(out_fields, device=device, dtype=dtype)) if bias else None
         self.reset_parameters(generator)
 
@@ -233,5 +292,6 @@ class SteerableConv2d(nn.Module):
         out_fields, in_fields, _ = self.weight.shape
         return (
             f"{self.group}, {in_fields} {self.in_type} -> {out_fields} {self.out_type}, "
-            f"kernel_size={self.kernel_size}, padding={self.padding!r}, bias={self.bias is not None}"
+            f"kernel_size={self.kernel_size}, padding={self.padding!r}, bias={self.bias is not None}, "
+            f"basis={self.basis_kind!r}"
         )

@@ -1,5 +1,6 @@
 """Digits by checksum; every way in which a download or a file can fail, against a server on this machine."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from eqflow.data import DataError, data_dir, image_set_info, load_images, mnist_files, read_idx, sources
+from eqflow.data.download import first_there
 
 REMEDY = "put the four MNIST .gz files into a folder and set EQFLOW_DATA to it"
 DEAD = "http://127.0.0.1:9/"
@@ -184,6 +186,53 @@ def test_unreadable_file(cache, tmp_path, monkeypatch):
         path.mkdir()
     message = failure()
     assert message.startswith(f"cannot read {path} (") and REMEDY in message
+
+
+def close(monkeypatch, folder):
+    """Takes a folder's search permission away, from root too (who could not see it otherwise)."""
+    stat = Path.stat
+
+    def refuse(path, **options):
+        if folder in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+
+
+@pytest.mark.parametrize("closed", ["mine/mnist", "mine", "."])
+def test_a_folder_that_must_not_be_searched(cache, tmp_path, monkeypatch, closed):
+    """Control: open, it is read."""
+    folder = fill(tmp_path / "mine" / "mnist")
+    monkeypatch.setenv("EQFLOW_DATA", str(tmp_path / "mine"))
+    assert is_small_mnist(load_images("real"))
+    close(monkeypatch, tmp_path / closed)
+    message, missed = failure(), folder / "train-images-idx3-ubyte.gz"
+    assert message.startswith(f"cannot look for {tmp_path / 'mine' if closed == '.' else missed} (Permission")
+    assert "make its folder searchable" in message and not os.path.exists(cache)
+    with pytest.raises(DataError, match="searchable"):
+        mnist_files()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may search every folder")
+def test_a_folder_without_its_permissions(cache, tmp_path, monkeypatch):
+    folder = fill(tmp_path / "mine" / "mnist")
+    monkeypatch.setenv("EQFLOW_DATA", str(tmp_path / "mine"))
+    folder.chmod(0)
+    try:
+        assert failure().startswith(
+            f"cannot look for {folder}/train-images-idx3-ubyte.gz (Permission denied)"
+        )
+    finally:
+        folder.chmod(0o700)
+
+
+def test_first_there_takes_what_stat_sees(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    names = ["gone", "file/below", "nowhere", "file", "."]
+    assert first_there(tmp_path / name for name in names) == tmp_path / "file"
+    assert first_there(tmp_path / name for name in names[:3]) is None
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_estimates_agree_with_the_exact_value_and_never_pass_as_exact(kind, opti
     assert exactly.exact and truth[1].exact and not truth[1].standard_error.any()
     assert torch.equal(z, truth[0])
     assert ((found.value - truth[1].value) / found.standard_error).abs().max() < 4
-    assert ((found.value + truth[1].value) / found.standard_error).abs().min() > 4  # the wrong sign
+    assert ((found.value + truth[1].value) / found.standard_error).abs().max() > 10  # the wrong sign
     assert found.value.requires_grad
     x, log_det = bijection.decode(z.detach())
     assert ((log_det + truth[1].value) / found.standard_error).abs().max() < 5

@@ -26,7 +26,7 @@ def test_the_reference_is_the_same_layer_and_its_estimate_unbiased():
     x = torch.randn(2, 1, 4, 4, generator=generator(1), dtype=torch.float64)
     z, truth = layer.encode(x)
     draw, draws = generator(2), []
-    for _ in range(300):
+    for _ in range(1000):
         other, log_det = reference_residual.encode(weights, x, iterations=20, generator=draw, keep=False)
         draws.append(log_det)
     draws = torch.stack(draws)
