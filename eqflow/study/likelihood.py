@@ -33,8 +33,7 @@ from eqflow.density import (
 )
 from eqflow.density.masks import is_invariant
 from eqflow.symmetry import PlanarGroup, cyclic, dihedral
-
-from .training import Task
+from eqflow.training import Task
 
 # Fixed for all runs: every model and seed is validated and tested on the same points or dequantized images.
 SUBSET_SEED, VALIDATION_SEED, TEST_SEED = 3_000_000, 3_000_001, 3_000_002
