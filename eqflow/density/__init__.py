@@ -8,6 +8,7 @@ from .circulant import GroupCirculant
 from .coupling import GCoupling
 from .elementwise import ActNorm, Logit, dequantize, initialize
 from .exponential import ConvExponential
+from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
 from .fourier import FourierConv, UnitaryDFT
 from .lipschitz import LipSwish
@@ -50,6 +51,7 @@ __all__ = [
     "bits_per_dim",
     "checkerboard",
     "dequantize",
+    "fit",
     "folded_checkerboard",
     "initialize",
     "padded_chain",

@@ -3,7 +3,8 @@
 from .baselines import Conv3dClassifier
 from .cells import TranslationCell
 from .classifier import ActionClassifier
+from .fit import fit
 from .models import FramePredictor
 from .rotation import RotationCell
 
-__all__ = ["ActionClassifier", "Conv3dClassifier", "FramePredictor", "RotationCell", "TranslationCell"]
+__all__ = ["ActionClassifier", "Conv3dClassifier", "FramePredictor", "RotationCell", "TranslationCell", "fit"]

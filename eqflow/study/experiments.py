@@ -1,7 +1,7 @@
 """Experiments: the runs of each notebook, declared here and trainable without Jupyter.
 
 An experiment is a module with four functions: `build(config) -> nn.Module`,
-`task(config, seed, model, device) -> eqflow.study.training.Task`, `checksum(config) -> str` (of its data) and
+`task(config, seed, model, device) -> eqflow.training.Task`, `checksum(config) -> str` (of its data) and
 `data_label(config) -> str` (what captions call the data). Several experiments may share a module; names are
 plain values, so that a run can be carried to another process.
 """

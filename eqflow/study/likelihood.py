@@ -31,10 +31,10 @@ from eqflow.density import (
     folded_checkerboard,
     initialize,
 )
+from eqflow.density.fit import draw_from, drawing_from
 from eqflow.density.masks import is_invariant
 from eqflow.symmetry import PlanarGroup, cyclic, dihedral
-
-from .training import Task
+from eqflow.training import Task
 
 # Fixed for all runs: every model and seed is validated and tested on the same points or dequantized images.
 SUBSET_SEED, VALIDATION_SEED, TEST_SEED = 3_000_000, 3_000_001, 3_000_002
@@ -151,13 +151,6 @@ def exact_logdet(model: NormalizingFlow) -> NormalizingFlow:
     return model
 
 
-def draw_from(model: NormalizingFlow, generator: torch.Generator | None) -> None:
-    """Where the estimates of log-determinants draw their random numbers."""
-    for link in model.bijection.modules():
-        if isinstance(link, GResidual):
-            link.generator = generator
-
-
 def orbit_metrics(config: dict, log_prob: Tensor) -> dict:
     """What the orbits of events tell, from log p(g x) (|G|, B) of the group `config["symmetry"]`.
 
@@ -178,7 +171,8 @@ def task(config: dict, seed: int, model: NormalizingFlow, device: torch.device) 
     """Batches, loss, validation and test of one run; actnorms start from the first training events.
 
     Images get fresh dequantization noise at every showing. The loss draws too (the estimates of log-
-    determinants), from the same generator as the batches. Validation is on the whole orbit where log-
+    determinants), from a generator of its own on the model's device: every batch seeds it, so that batches
+    are the same on every device and whatever the loss draws. Validation is on the whole orbit where log-
     determinants are exact, else on the events as they are, estimated with fixed random numbers.
     """
     generator, name = torch.Generator().manual_seed(seed), config["source"]
@@ -207,24 +201,18 @@ def task(config: dict, seed: int, model: NormalizingFlow, device: torch.device) 
 
     def batch() -> Tensor:
         x = training(torch.randint(len(train), (config["batch_size"],), generator=generator)).to(device)
-        if draws is not generator:  # on a GPU: decided by the state that a checkpoint keeps
-            draws.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        draws.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # a checkpoint has `generator`
         return x
 
     def loss(x: Tensor) -> Tensor:
         return unit(config, model.log_prob(x)).mean()
 
     def validate() -> float:
-        model.eval()
-        draw_from(model, torch.Generator(device).manual_seed(VALIDATION_SEED))
         elements = cyclic(1) if estimated else group
-        found = float(unit(config, orbit_log_prob(model, validation, elements)).mean())
-        draw_from(model, draws)
-        model.train()
-        return found
+        with drawing_from(model, torch.Generator(device).manual_seed(VALIDATION_SEED)):
+            return float(unit(config, orbit_log_prob(model, validation, elements)).mean())
 
     def evaluate() -> dict:
-        model.eval()
         if config["test_logdet"] == "exact":
             exact_logdet(model)  # nothing is trained after this
         else:
@@ -237,7 +225,7 @@ def task(config: dict, seed: int, model: NormalizingFlow, device: torch.device) 
         found["parameters"] = sum(p.numel() for p in model.parameters())
         return found
 
-    draws = generator if device.type == "cpu" else torch.Generator(device)
+    draws = torch.Generator(device)
     draw_from(model, draws)
     first = torch.Generator().manual_seed(SUBSET_SEED)
     start = training(torch.randint(len(train), (min(len(train), 256),), generator=first))

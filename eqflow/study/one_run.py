@@ -15,9 +15,13 @@ from datetime import datetime, timezone
 import torch
 from filelock import Timeout
 
+from eqflow.training import TrainingError, train
+
 from .experiments import RunSpec, experiment_module
 from .runs import Run, RunStore, load_state, save_state
-from .training import TrainingError, train
+
+# What a config may tell the training loop.
+LOOP = ("steps", "lr", "clip", "val_every", "betas", "eps", "weight_decay", "schedule", "warmup", "ema")
 
 
 @contextmanager
@@ -93,7 +97,7 @@ def train_run(
             trained = train(
                 model,
                 task,
-                **{name: spec.config[name] for name in ("steps", "lr", "clip", "val_every")},
+                **{name: spec.config[name] for name in LOOP if name in spec.config},
                 resume=resume,
                 save=lambda state: save_state(folder, {**state, "total_seconds": total()}),
                 save_seconds=save_seconds,

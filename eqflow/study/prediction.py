@@ -10,8 +10,7 @@ from torch import nn
 from eqflow.data import bouncing_digits, image_set_info, load_images, rotating_digits, translating_digits
 from eqflow.motion import FramePredictor, RotationCell, TranslationCell
 from eqflow.symmetry import MotionSet, Translation, rotation_set
-
-from .training import Task
+from eqflow.training import Task
 
 # Fixed for all runs: every model and seed is validated and tested on the same videos.
 VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from eqflow.data import ActionSet, Clips, action_set_info, camera_motion, draw_velocities, load_actions
 from eqflow.motion import ActionClassifier, Conv3dClassifier
 from eqflow.symmetry import MotionSet, Translation
-
-from .training import Task
+from eqflow.training import Task
 
 # Fixed for all runs: every model and seed sees the same camera in validation and test.
 TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 2_000_000, 2_000_001, 2_000_002

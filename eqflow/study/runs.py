@@ -39,7 +39,7 @@ class RunError(RuntimeError):
 @cache
 def _code(module: str) -> dict[str, str]:
     """Read once in a process: what is edited later is not the code that this process runs."""
-    return code_of([module, "eqflow.study.training"])
+    return code_of([module, "eqflow.training"])
 
 
 def identity(spec: RunSpec) -> dict:

@@ -112,8 +112,8 @@ def test_hash_is_the_same_on_every_python(package):
 def test_presentation_is_not_part_of_a_run():
     from eqflow.study.experiments import EXPERIMENTS
 
-    code = set(code_of([EXPERIMENTS["translating_digits"], "eqflow.study.training"]))
-    assert "eqflow/study/training.py" in code
+    code = set(code_of([EXPERIMENTS["translating_digits"], "eqflow.training"]))
+    assert "eqflow/training.py" in code
     assert not code & {
         f"eqflow/study/{name}.py" for name in ("profiles", "experiments", "report", "runs", "files")
     }

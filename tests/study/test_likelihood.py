@@ -81,6 +81,20 @@ def test_validation_repeats_and_training_draws_anew():
     assert not torch.equal(x, task.batch())
 
 
+@pytest.mark.parametrize(("experiment", "model"), [("residual_digits", "d4"), ("toy_gaussians", "c8")])
+def test_batches_are_the_same_on_every_device_and_whatever_the_loss_draws(device, experiment, model):
+    about, seen = config(experiment, model), []
+    for where, trains in ((torch.device("cpu"), False), (device, True)):
+        task = likelihood.task(about, 0, likelihood.build(about).to(where), where)
+        batches = []
+        for _ in range(3):
+            batches.append(task.batch().cpu())
+            if trains:
+                task.loss(batches[-1].to(where))
+        seen.append(torch.stack(batches))
+    assert torch.equal(*seen) and not torch.equal(seen[0][0], seen[0][1])
+
+
 def test_units():
     """Uniform on [0, 1]^D is 8 bits per dimension; points are in nats."""
     about = config("residual_digits", "d4")

@@ -84,9 +84,9 @@ def test_why(store, monkeypatch):
         patch.setattr(toy_experiment, "CHECKSUM", "other")
         assert store.why(spec()) == "missed: data changed"
     with monkeypatch.context() as patch:
-        code = {**runs.identity(spec())["code"], "eqflow/study/training.py": "new"}
+        code = {**runs.identity(spec())["code"], "eqflow/training.py": "new"}
         patch.setattr(runs, "_code", lambda module: code)
-        assert store.why(spec()) == "missed: code changed since (eqflow/study/training.py)"
+        assert store.why(spec()) == "missed: code changed since (eqflow/training.py)"
     assert store.why(spec()) == f"hit: finished run {run.key}"
 
 

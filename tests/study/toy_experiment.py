@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from eqflow.study.experiments import EXPERIMENTS, RunSpec
-from eqflow.study.training import Task
+from eqflow.training import Task
 
 NAME = "toy"
 EXPERIMENTS[NAME] = __name__
