@@ -19,6 +19,10 @@ class TrainingError(RuntimeError):
     """The run cannot go on: a loss or a gradient is not finite."""
 
 
+class StateError(ValueError):
+    """A state belongs to another model or loop: it cannot be resumed. Nothing was changed by it."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What one run is trained on.
@@ -48,6 +52,11 @@ class Trained:
     seconds: float
     data_seconds: float
 
+    @property
+    def kept(self) -> dict:
+        """The row of `history` whose weights the model has."""
+        return self.history[-1]
+
 
 def train(
     model: nn.Module,
@@ -76,10 +85,12 @@ def train(
     Raises:
         TrainingError: at a loss, gradient or validation loss that is not finite; the weights are still the
             good ones of the step before (after it, for a validation loss), and the last saved state stands.
+        StateError: if `resume` is of another model or loop.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     start, seconds, data_seconds, history, losses = 0, 0.0, 0.0, [], []
     if resume is not None:
+        _check_state(resume, model)
         model.load_state_dict(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
         task.generator.set_state(resume["generator"])
@@ -134,3 +145,13 @@ def train(
         if progress:
             progress(step, value)
     return Trained(history, seconds, data_seconds)
+
+
+def _check_state(state: dict, model: nn.Module) -> None:
+    parts = {"model", "optimizer", "generator", "rng", "step", "seconds", "data_seconds", "history", "losses"}
+    if not isinstance(state, dict) or not parts <= state.keys():
+        raise StateError(f"expected a state of this training loop, with {', '.join(sorted(parts))}")
+    now, then = ({n: tuple(v.shape) for n, v in s.items()} for s in (model.state_dict(), state["model"]))
+    if now != then:
+        name = min(n for n in now.keys() | then.keys() if now.get(n) != then.get(n))
+        raise StateError(f"expected {name} of shape {now.get(name)}; got {then.get(name)}")
