@@ -13,7 +13,7 @@ from functools import lru_cache
 import joblib
 import torch
 
-from .experiments import RunSpec
+from .experiments import RunSpec, stored_as
 from .profiles import SETTINGS, settings
 from .runs import RunStore
 
@@ -58,7 +58,7 @@ def seconds_of(spec: RunSpec, store: RunStore, *, device: torch.device | str = "
     From the last finished run of the same model, profile and data in the work store, scaled by the steps;
     else from the guess in the profile.
     """
-    steps = spec.config["steps"]
+    steps, spec = spec.config["steps"], stored_as(spec)
     for path in sorted((store.work / spec.experiment).glob(f"{spec.model}-s*/volatile.json"), reverse=True):
         try:
             config = json.loads((path.parent / "config.json").read_text())["config"]

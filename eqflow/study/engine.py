@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, wait
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
-from joblib.externals.loky import ProcessPoolExecutor
 
 from .cost import cores, memory_of, seconds_of
 from .experiments import EXPERIMENTS, RunSpec
-from .one_run import train_run
+from .one_run import Busy, train_run
+from .pool import Died, side_by_side
 from .progress import Board, write_progress
 from .runs import Run, RunStore
 
@@ -54,31 +56,29 @@ class Job:
     fresh: bool
 
 
-def work_on(job: Job, report: Callable | None = None) -> tuple[str, str | None]:
-    """Train a job; (its key, None or what went wrong). Exceptions end here: a failing run stops only
+def work_on(job: Job, patient: bool = True, report: Callable | None = None) -> str | type[Busy] | None:
+    """Train a job: None, or what went wrong, or Busy. Exceptions end here: a failing run stops only
     itself."""
     EXPERIMENTS.setdefault(job.spec.experiment, job.module)
-    parent, last = os.getppid(), [0.0]
+    last = [0.0]
 
     def to_file(step: int, steps: int, loss: float | None) -> None:
-        if os.getppid() != parent:
-            os._exit(
-                1
-            )  # nobody waits for this run any more: free its lock and the core; its checkpoint stays
         if time.monotonic() - last[0] > 0.5:
             last[0] = time.monotonic()
             write_progress(job.folder / "progress.json", step, steps, loss)
 
-    store = RunStore(job.work)
+    store, options = RunStore(job.work), {"device": job.device, "fresh": job.fresh, "patient": patient}
     try:
         if store.key(job.spec) != job.key:
             raise RuntimeError(
                 "the code was edited while runs were waiting; start again to train the new code"
             )
-        train_run(job.spec, store, device=job.device, fresh=job.fresh, report=report or to_file)
+        train_run(job.spec, store, report=report or to_file, **options)
+    except Busy:
+        return Busy
     except Exception:
-        return job.key, traceback.format_exc()
-    return job.key, None
+        return traceback.format_exc()
+    return None
 
 
 Engine = Callable[[list[Job], Board], dict[str, str]]  # returns key -> failure
@@ -86,26 +86,47 @@ Engine = Callable[[list[Job], Board], dict[str, str]]  # returns key -> failure
 
 def serial(jobs: list[Job], board: Board) -> dict[str, str]:
     """One after another, in this process."""
-    failures = {}
-    for job in jobs:
-        key, failure = work_on(job, lambda *at, key=job.key: board.update(key, *at))
-        if failure:
-            failures[key] = failure
-        board.finish(key)
-    return failures
+
+    def attempt(jobs: list[Job], patient: bool) -> Iterator[tuple[Job, Any]]:
+        for job in jobs:
+            yield job, work_on(job, patient, partial(board.update, job.key))
+
+    return _in_two_rounds(jobs, board, attempt)
 
 
 def processes(jobs: list[Job], board: Board) -> dict[str, str]:
     """Side by side on this machine, one process and one thread each, no more than cores and memory allow."""
-    failures, lost = _pool(jobs, board, workers(jobs))
-    # A process that dies takes the pool along. Its runs go on one by one, so that the blame falls on the
-    # right one.
-    for job in lost:
-        again, died = _pool([job], board, 1)
-        failures |= again
-        if died:
-            failures[job.key] = "its process died (killed, or out of memory); what it did is kept"
-            board.finish(job.key)
+
+    def attempt(jobs: list[Job], patient: bool) -> Iterator[tuple[Job, Any]]:
+        return side_by_side(
+            partial(work_on, patient=patient),
+            jobs,
+            workers(jobs),
+            environment=WORKER_ENVIRONMENT,
+            idle=lambda running: board.read({job.key: job.folder for job in running}),
+        )
+
+    return _in_two_rounds(jobs, board, attempt)
+
+
+def _in_two_rounds(jobs: list[Job], board: Board, attempt: Callable) -> dict[str, str]:
+    """First what nobody is at; then, waiting, what other processes were at, so that several share the work."""
+    failures: dict[str, str] = {}
+    for patient in (False, True):
+        left = []
+        with contextlib.closing(attempt(jobs, patient)) as outcomes:
+            for job, outcome in outcomes:
+                if outcome is Busy:
+                    left.append(job)
+                    continue
+                if outcome is Died:
+                    failures[job.key] = "its process died (killed, or out of memory); what it did is kept"
+                elif outcome:
+                    failures[job.key] = outcome
+                board.finish(job.key)
+        jobs = left
+        if not jobs:
+            break
     return failures
 
 
@@ -113,31 +134,6 @@ def workers(jobs: list[Job]) -> int:
     """How many of `jobs` fit beside one another."""
     fit = int(psutil.virtual_memory().available // max(memory_of(job.spec) for job in jobs))
     return max(1, min(len(jobs), cores(), fit))
-
-
-def _pool(jobs: list[Job], board: Board, count: int) -> tuple[dict[str, str], list[Job]]:
-    """(failures, jobs that were not finished because a process died)."""
-    failures: dict[str, str] = {}
-    pool = ProcessPoolExecutor(max_workers=count, env=WORKER_ENVIRONMENT)
-    waiting, lost, whole = {pool.submit(work_on, job): job for job in jobs}, [], False
-    try:
-        while waiting:
-            over, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in over:
-                job = waiting.pop(future)
-                if future.exception():
-                    lost.append(job)
-                    continue
-                key, failure = future.result()
-                if failure:
-                    failures[key] = failure
-                board.finish(key)
-            board.read({job.key: job.folder for job in waiting.values()})
-        whole = True
-    finally:
-        # An interrupt ends the workers at once.
-        pool.shutdown(wait=True, kill_workers=not whole or bool(lost))
-    return failures, lost
 
 
 ENGINES: dict[str, Engine] = {"serial": serial, "processes": processes}
@@ -182,6 +178,8 @@ def run_all(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(device)
     todo = {store.key(spec): spec for spec in specs if fresh or store.get(spec) is None}
+    for trouble in filter(None, map(store.trouble, todo.values())):
+        print(f"eqflow: {trouble}: trained again", file=sys.stderr, flush=True)
     expected = {key: seconds_of(spec, store, device=device) for key, spec in todo.items()}
     jobs = [
         Job(spec, key, EXPERIMENTS[spec.experiment], str(store.work), store.folder(spec), str(device), fresh)

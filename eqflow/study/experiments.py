@@ -9,9 +9,11 @@ plain values, so that a run can be carried to another process.
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from types import ModuleType
 
 from .profiles import SETTINGS, Profile, get_profile, settings
@@ -126,3 +128,32 @@ def runs_for(
             chosen = sizes.seeds_of(model, profile.seeds) if seeds is None else seeds
             specs += [RunSpec(experiment, model, int(seed), dict(config)) for seed in chosen]
     return specs
+
+
+def stored_as(spec: RunSpec) -> RunSpec:
+    """The same run under the names that it is stored under: the first that declare it.
+
+    Two experiments may declare the very same run, or one experiment under two names; it is trained once.
+    """
+    about = tuple(spec.config.get(name) for name in ("profile", "data", "budget"))
+    experiment, model = spec.experiment, spec.model
+    if spec.experiment in SETTINGS and None not in about:
+        experiment, model = _first_names(*about).get(_content(spec.experiment, spec.config), (experiment, model))
+    return replace(spec, experiment=experiment, model=model)
+
+
+@cache
+def _first_names(profile: str, data: str, budget: float) -> dict[str, tuple[str, str]]:
+    """Content -> (experiment, model), of all that are declared."""
+    names = {}
+    for experiment in SETTINGS:
+        sizes = settings(profile, experiment)
+        for model in sizes.models:
+            config = {"profile": profile, "data": data, "budget": budget}
+            config |= sizes.config(model, data=data, budget=budget)
+            names.setdefault(_content(experiment, config), (experiment, model))
+    return names
+
+
+def _content(experiment: str, config: dict) -> str:
+    return json.dumps([EXPERIMENTS[experiment], config], sort_keys=True)

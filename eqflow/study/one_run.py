@@ -14,14 +14,19 @@ from datetime import datetime, timezone
 
 import torch
 from filelock import Timeout
+from torch import nn
 
-from eqflow.training import TrainingError, train
+from eqflow.training import StateError, Task, Trained, TrainingError, train
 
 from .experiments import RunSpec, experiment_module
 from .runs import Run, RunStore, load_state, save_state
 
 # What a config may tell the training loop.
 LOOP = ("steps", "lr", "clip", "val_every", "betas", "eps", "weight_decay", "schedule", "warmup", "ema")
+
+
+class Busy(Exception):
+    """Another process is at this run."""
 
 
 @contextmanager
@@ -54,15 +59,18 @@ def train_run(
     *,
     device: str | torch.device = "cpu",
     fresh: bool = False,
+    patient: bool = True,
     report: Callable[[int, int, float | None], None] | None = None,
     save_seconds: float = 20.0,
 ) -> Run:
-    """Train one run here, or resume it, and store it; waits for a process that is at the same run.
+    """Train one run here, or resume it, and store it.
 
     Args:
+        patient: wait for another process that is at the same run.
         report: called with (step, steps, loss).
 
     Raises:
+        Busy: another process is at it, unless `patient`.
         TrainingError: if a loss or a metric is not finite; the last good checkpoint stays.
     """
     device, report = torch.device(device), report or (lambda *_: None)
@@ -70,44 +78,60 @@ def train_run(
     lock = store.lock(spec)
     while True:  # in short waits, so that an interrupt is heard
         try:
-            lock.acquire(timeout=1.0)
+            lock.acquire(timeout=1.0 if patient else 0.0)
             break
         except Timeout:
+            if not patient:
+                raise Busy(lock.lock_file) from None
             report(0, steps, None)
     try:
         found = store.get(spec)
         if found and found.status == "finished" and not fresh:
             return found  # another process finished it meanwhile
         folder = store.begin(spec, fresh=fresh)
-        began, resume = time.perf_counter(), load_state(folder)
+        began = time.perf_counter()
+        resume, trouble = load_state(folder)
         module = experiment_module(spec.experiment)
         if device.type == "cuda":
             torch.cuda.init()  # or the next line fails for a device with an index
             torch.cuda.reset_peak_memory_stats(device)
-        # Layers draw their first weights from the global generator: it is lent for this run and given back.
-        with repeatable(device), torch.random.fork_rng(devices=[]):
+
+        def trained_from(state: dict | None) -> tuple[nn.Module, Task, Trained]:
+            # Layers draw their first weights from the global generator: it is lent for this run and given back.
             torch.default_generator.manual_seed(spec.seed)
             model = module.build(spec.config).to(device)
             task = module.task(spec.config, spec.seed, model, device)
-            spent = resume["total_seconds"] if resume else 0.0
-
-            def total() -> float:
-                return spent + time.perf_counter() - began
-
             trained = train(
                 model,
                 task,
                 **{name: spec.config[name] for name in LOOP if name in spec.config},
-                resume=resume,
+                resume=state,
                 save=lambda state: save_state(folder, {**state, "total_seconds": total()}),
                 save_seconds=save_seconds,
                 progress=lambda step, loss: report(step, steps, loss),
             )
+            return model, task, trained
+
+        def say(trouble: str) -> None:
+            print(f"eqflow: {trouble}: trained from the start", file=sys.stderr, flush=True)
+
+        def total() -> float:
+            return (resume or {}).get("total_seconds", 0.0) + time.perf_counter() - began
+
+        with repeatable(device), torch.random.fork_rng(devices=[]):
+            if trouble:
+                say(trouble)
+            try:
+                model, task, trained = trained_from(resume)
+            except StateError as error:
+                say(f"checkpoint of {folder.name} is of another layout ({error})")
+                resume = None
+                model, task, trained = trained_from(None)
             model.eval()
             with torch.no_grad():
                 metrics = task.evaluate()
             require_finite(metrics)
-        metrics |= {"val_mse": trained.history[-1]["val_loss"], "steps": steps}
+        metrics |= {"val_loss": trained.kept["val_loss"], "steps": steps}
         metrics |= {name: spec.config[name] for name in ("budget", "profile", "data") if name in spec.config}
         volatile = surroundings(device) | {"seconds": trained.seconds, "data_seconds": trained.data_seconds}
         volatile["total_seconds"] = total()

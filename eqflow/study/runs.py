@@ -3,10 +3,12 @@
 A run lives in `<store>/<experiment>/<key>/`:
 
 * `config.json` what it is: spec, hashes of the code, checksum of the data; the key is its hash
-* `metrics.json` the result and the learning curve, deterministic; written last, so that it marks a finished
-  run
+* `metrics.json` the result and the learning curve, deterministic
 * `volatile.json` what varies: seconds, device, versions, peak memory
-* `weights.safetensors`; while it trains `checkpoint.pt` and `progress.json` instead
+* `weights.safetensors`
+* `SHA256SUMS` of these four, as `sha256sum -c` reads it; written last, so that it marks a finished run
+
+While it trains there are `checkpoint`, which begins with its own checksum, and `progress.json` instead.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from .experiments import RunSpec, experiment_module
+from .experiments import RunSpec, experiment_module, stored_as
 from .files import atomic_write, to_json
 from .fingerprint import code_of
 
 PUBLISHED_WEIGHTS = 2_000_000  # bytes; larger weights stay in the work store
+WEIGHTS, SUMS, CHECKPOINT = "weights.safetensors", "SHA256SUMS", "checkpoint"
+FILES = ("config.json", "metrics.json", "volatile.json", WEIGHTS)
+HEADER = b"eqflow checkpoint, sha256 of what follows: "
 
 
 class RunError(RuntimeError):
@@ -43,7 +48,11 @@ def _code(module: str) -> dict[str, str]:
 
 
 def identity(spec: RunSpec) -> dict:
-    """All that decides the outcome of a run: its spec, the code it depends on, the checksum of its data."""
+    """All that decides the outcome of a run: its spec, the code it depends on, the checksum of its data.
+
+    The names are those that it is stored under, so that a run that two experiments declare is one run.
+    """
+    spec = stored_as(spec)
     module = experiment_module(spec.experiment)
     return {
         "experiment": spec.experiment,
@@ -66,7 +75,7 @@ class Run:
     """A finished run.
 
     Attributes:
-        metrics: what the experiment's evaluation gave, the last `val_mse`, steps, budget, profile, data.
+        metrics: what the experiment's evaluation gave, the `val_loss` of its weights, steps, budget, profile, data.
         curve: its history by column, without the seconds.
         volatile: seconds, device, versions, peak memory.
         status: "published" or "finished" (in the work store).
@@ -92,10 +101,9 @@ class Run:
 
     @cached_property
     def history(self) -> list[dict]:
-        """One dict (step, seconds, train_loss, val_loss) per validation."""
-        columns = {**self.curve, "seconds": self.volatile["history_seconds"]}
-        names = ("step", "seconds", "train_loss", "val_loss")
-        return [dict(zip(names, row, strict=True)) for row in zip(*(columns[n] for n in names), strict=True)]
+        """One dict (step, seconds, train_loss, val_loss and what else the task tells) per validation."""
+        columns = {"step": [], "seconds": self.volatile["history_seconds"], **self.curve}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def load_model(self) -> nn.Module:
         """The trained model, on the CPU, in evaluation mode.
@@ -103,7 +111,7 @@ class Run:
         Raises:
             RunError: if the weights were too large to be published.
         """
-        weights = self.path / "weights.safetensors"
+        weights = self.path / WEIGHTS
         if not weights.is_file():
             raise RunError(f"the weights of {self.key} were not published (too large); train it to have them")
         with torch.random.fork_rng(devices=[]):
@@ -129,7 +137,10 @@ class RunStore:
 
     def folder(self, spec: RunSpec) -> Path:
         """Where the run is, or would be, in the work store."""
-        return self.work / spec.experiment / self.key(spec)
+        return self._in(self.work, spec)
+
+    def _in(self, home: Path, spec: RunSpec) -> Path:
+        return home / stored_as(spec).experiment / self.key(spec)
 
     def lock(self, spec: RunSpec) -> FileLock:
         """Held while a run is written; the system frees it when its holder dies, however that happens."""
@@ -148,9 +159,11 @@ class RunStore:
         """(the run, '') or (None, why its folder is of no use)."""
         ident, trouble = identity(spec), ""
         for home in filter(None, (self.work, self.published)):
-            folder = home / spec.experiment / key_of(ident)
-            if not (folder / "metrics.json").is_file():
+            folder = self._in(home, spec)
+            if not (folder / SUMS).is_file() and not (folder / "metrics.json").is_file():
                 continue
+            if (folder / CHECKPOINT).is_file():
+                continue  # killed while it was being stored: it goes on from there
             try:
                 return self._read(folder, spec, ident), ""
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -158,41 +171,44 @@ class RunStore:
         return None, trouble
 
     def _read(self, folder: Path, spec: RunSpec, ident: dict) -> Run:
-        stored, result, volatile = (
-            json.loads((folder / name).read_text())
-            for name in ("config.json", "metrics.json", "volatile.json")
-        )
-        if stored != json.loads(json.dumps(ident)):
+        status = "finished" if self.work in folder.parents else "published"
+        sums = dict(line.split("  ")[::-1] for line in (folder / SUMS).read_text("ascii").splitlines())
+        if tuple(sums) != FILES:
+            raise ValueError(f"{SUMS} names {', '.join(sums)}, not {', '.join(FILES)}")
+        found = {}
+        for name in FILES:
+            if name == WEIGHTS and status == "published" and not (folder / name).is_file():
+                continue
+            content = (folder / name).read_bytes()
+            if hashlib.sha256(content).hexdigest() != sums[name]:
+                raise ValueError(f"{name} does not have the checksum in {SUMS}")
+            found[name] = json.loads(content) if name != WEIGHTS else None
+        if found["config.json"] != json.loads(json.dumps(ident)):
             raise ValueError("its config.json belongs to another run")
-        weights, status = folder / "weights.safetensors", "finished" if self._is_work(folder) else "published"
-        if weights.is_file():
-            if hashlib.sha256(weights.read_bytes()).hexdigest() != volatile["weights_sha256"]:
-                raise ValueError("weights.safetensors does not have the recorded checksum")
-        elif status == "finished":
-            raise ValueError("weights.safetensors is missing")
-        curve = result["history"]
-        if not len(curve["step"]) == len(volatile["history_seconds"]):
-            raise ValueError("metrics.json and volatile.json disagree on the length of the history")
-        return Run(spec, folder.name, folder, status, result["metrics"], curve, volatile)
+        result = found["metrics.json"]
+        return Run(
+            spec, folder.name, folder, status, result["metrics"], result["history"], found["volatile.json"]
+        )
 
-    def _is_work(self, folder: Path) -> bool:
-        return self.work in folder.parents
+    def trouble(self, spec: RunSpec) -> str:
+        """What is wrong with the files of a run that is not there whole; '' if nothing is."""
+        run, trouble = self._find(spec)
+        return trouble or ("" if run else load_state(self.folder(spec))[1])
 
     def why(self, spec: RunSpec) -> str:
         """One line: why the store has the run, will resume it, or must train it."""
         run, trouble = self._find(spec)
         if run:
             return f"hit: {run.status} run {run.key}"
-        folder = self.folder(spec)
-        if not trouble and (folder / "checkpoint.pt").exists():
-            state = load_state(folder)
+        if not trouble:
+            state, trouble = load_state(self.folder(spec))
             if state:
                 return f"resumes at step {state['step']} of {spec.config['steps']}"
-            trouble = f"checkpoint of {folder.name} is unreadable"
         return f"missed: {trouble or self._nearest(spec)}"
 
     def _nearest(self, spec: RunSpec) -> str:
         """How the most similar stored run of this model differs."""
+        spec = stored_as(spec)
         ident = json.loads(json.dumps(identity(spec)))
         candidates = []
         for home in filter(None, (self.work, self.published)):
@@ -211,11 +227,10 @@ class RunStore:
 
     def begin(self, spec: RunSpec, *, fresh: bool = False) -> Path:
         """Make the run's folder and return it; `fresh`, or a damaged result, removes what is there."""
-        ident = identity(spec)
-        folder = self.work / spec.experiment / key_of(ident)
-        if folder.exists() and (fresh or (folder / "metrics.json").exists()):
+        folder = self.folder(spec)
+        if folder.exists() and (fresh or not (folder / CHECKPOINT).exists()):
             shutil.rmtree(folder)
-        atomic_write(folder / "config.json", to_json(ident, digits=None))
+        atomic_write(folder / "config.json", to_json(identity(spec), digits=None))
         return folder
 
     def finish(
@@ -229,58 +244,75 @@ class RunStore:
     ) -> Run:
         """Store a finished run in the folder that it began; its checkpoint goes."""
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        weights = safetensors.torch.save(state)
-        curve = {name: [row[name] for row in history] for name in ("step", "train_loss", "val_loss")}
-        volatile = volatile | {
-            "weights_sha256": hashlib.sha256(weights).hexdigest(),
-            "history_seconds": [row["seconds"] for row in history],
+        curve = {name: [row[name] for row in history] for name in history[0] if name != "seconds"}
+        volatile = volatile | {"history_seconds": [row["seconds"] for row in history]}
+        contents = {
+            "config.json": (folder / "config.json").read_bytes(),
+            "metrics.json": to_json({"metrics": metrics, "history": curve}).encode(),
+            "volatile.json": to_json(volatile).encode(),
+            WEIGHTS: safetensors.torch.save(state),
         }
-        atomic_write(folder / "weights.safetensors", weights)
-        atomic_write(folder / "volatile.json", to_json(volatile))
-        atomic_write(folder / "metrics.json", to_json({"metrics": metrics, "history": curve}))
-        for name in ("checkpoint.pt", "progress.json"):
+        for name, content in contents.items():
+            atomic_write(folder / name, content)
+        sums = (f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in FILES)
+        atomic_write(folder / SUMS, "".join(sums))
+        for name in (CHECKPOINT, "progress.json"):
             (folder / name).unlink(missing_ok=True)
-        return self._read(folder, spec, json.loads((folder / "config.json").read_text()))
+        return self._read(folder, spec, identity(spec))
 
-    def publish(self, specs: Iterable[RunSpec], to: str | Path) -> list[Run]:
-        """Copy the finished runs of `specs` to `to` and remove all others of their experiments there.
+    def publish(
+        self, specs: Iterable[RunSpec], to: str | Path, *, declared: Iterable[RunSpec] = ()
+    ) -> list[Run]:
+        """Copy the finished runs of `specs` to `to`, each in the place of the one that has its names there.
 
-        Weights beyond 2 MB stay behind. Unfinished runs are left out. Call it once with every run of a
-        profile.
+        In their experiments those go too whose model or seed neither `specs` nor `declared` knows any more.
+        All else stays: a run that is not finished now replaces nothing. Weights beyond 2 MB stay behind.
         """
-        specs, to = list(specs), Path(to).resolve()
+        specs, to = list(map(stored_as, specs)), Path(to).resolve()
         runs = [run for run in map(self.get, specs) if run]
-        for experiment in {spec.experiment for spec in specs}:
-            keep = {run.key for run in runs if run.spec.experiment == experiment}
-            for old in (to / experiment).glob("*"):
-                if old.name not in keep:
-                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+        known = {_names(spec) for spec in (*specs, *map(stored_as, declared))}
+        new = {_names(run.spec): run.key for run in runs}
         for run in runs:
             folder = to / run.spec.experiment / run.key
             if folder == run.path:
                 continue
-            for name in ("config.json", "weights.safetensors", "volatile.json", "metrics.json"):
+            for name in (*FILES, SUMS):
                 source = run.path / name
-                if source.is_file() and (
-                    name != "weights.safetensors" or source.stat().st_size <= PUBLISHED_WEIGHTS
-                ):
+                if source.is_file() and (name != WEIGHTS or source.stat().st_size <= PUBLISHED_WEIGHTS):
                     atomic_write(folder / name, source.read_bytes())
+        for experiment in {spec.experiment for spec in specs}:
+            for old in (to / experiment).glob("*"):
+                names = (experiment, old.name.rpartition("-")[0])
+                if names not in known or new.get(names, old.name) != old.name:
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
         return runs
 
 
+def _names(spec: RunSpec) -> tuple[str, str]:
+    """(experiment, what its keys begin with)."""
+    return spec.experiment, f"{spec.model}-s{spec.seed}"
+
+
 def save_state(folder: Path, state: dict) -> None:
-    """Keep a state to resume from."""
+    """Keep a state to resume from, after its checksum."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    atomic_write(folder / "checkpoint.pt", buffer.getvalue())
+    payload = buffer.getvalue()
+    checksum = hashlib.sha256(payload).hexdigest().encode()
+    atomic_write(folder / CHECKPOINT, HEADER + checksum + b"\n" + payload)
 
 
-def load_state(folder: Path) -> dict | None:
-    """The state of an interrupted run; None if there is none, or none that can be read."""
+def load_state(folder: Path) -> tuple[dict | None, str]:
+    """(the state of an interrupted run, ''), (None, '') if there is none, (None, what is wrong with it)."""
     try:
-        return torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
-    except Exception:  # whatever a damaged file makes torch raise, the answer is to train from the start
-        return None
+        head, _, payload = (folder / CHECKPOINT).read_bytes().partition(b"\n")
+        if head != HEADER + hashlib.sha256(payload).hexdigest().encode():
+            raise ValueError("its content does not have its checksum")
+        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True), ""
+    except FileNotFoundError:
+        return None, ""
+    except Exception as error:  # whatever a file makes torch raise, the answer is to train from the start
+        return None, f"checkpoint of {folder.name} is damaged ({error})"
 
 
 def _differences(old: dict, new: dict) -> tuple[tuple[int, ...], list[str]]:

@@ -46,14 +46,15 @@ def test_a_finished_run_is_found_with_all_it_gave(store):
         "metrics.json",
         "volatile.json",
         "weights.safetensors",
+        "SHA256SUMS",
     }
     assert [h["step"] for h in found.history] == [4, 8, 12]
-    assert found.history[-1]["val_loss"] == found.metrics["val_mse"]
+    assert found.history[-1]["val_loss"] == found.metrics["val_loss"]
     assert found.seconds == found.history[-1]["seconds"] <= found.volatile["total_seconds"]
     model = found.load_model()
     assert not model.training
     task = toy_experiment.task(spec().config, 0, model, torch.device("cpu"))
-    assert task.validate() == pytest.approx(found.metrics["val_mse"], rel=1e-5)
+    assert task.validate() == pytest.approx(found.metrics["val_loss"], rel=1e-5)
     assert store.get(spec(seed=1)) is None and store.get(spec(lr=0.02)) is None
 
 
@@ -161,7 +162,7 @@ def test_large_weights_stay_behind(store, monkeypatch):
     store.publish([spec()], store.published)
     shutil.rmtree(store.work)
     found = store.get(spec())
-    assert found.metrics["val_mse"] > 0
+    assert found.metrics["val_loss"] > 0
     with pytest.raises(RunError, match="were not published"):
         found.load_model()
 
