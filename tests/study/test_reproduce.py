@@ -165,7 +165,7 @@ def test_what_has_not_changed_is_kept(done):
 
 def test_published_results_are_complete(done):
     board = pd.read_csv(done.smoke / "scoreboard.csv")
-    assert len(board) == 38 and list(board.columns[:13]) == [
+    assert len(board) == 40 and list(board.columns[:13]) == [
         *("id", "paper", "where", "says", "unit", "published", "ours", "sd", "seeds", "data", "profile"),
         *("verdict", "notebook"),
     ]
