@@ -113,13 +113,10 @@ def _check_rule(rule: Mapping[str, Any], where: str) -> None:
         for one in listed(rule.get(kind)):
             if not needs <= set(one) <= {"of", "to", "below"}:
                 raise ClaimError(f"{where}: {kind} takes of, to, below; got {sorted(one)}")
-    baseline = rule.get("baseline")
-    if baseline is not None and not (
-        set(baseline) - {"models"} and ("models" in baseline or "order" in rule)
-    ):
-        raise ClaimError(
-            f"{where}: baseline takes names, and models where the rule has no order; got {baseline}"
-        )
+    if "baseline" in rule:
+        named, asked = set(rule["baseline"]) - {"models"}, "models" in rule["baseline"] or "order" in rule
+        if not (named and asked):
+            raise ClaimError(f"{where}: baseline takes names and models if there is no order; got {named}")
 
 
 def _floats(values: Mapping[str, Any] | None) -> dict[str, float] | None:

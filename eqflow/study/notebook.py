@@ -12,6 +12,7 @@ import base64
 import contextlib
 import functools
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -82,6 +83,11 @@ def choose_device(device: str) -> torch.device:
         if kind == "auto"
         else torch.device(device)
     )
+
+
+def _escaped(text: str) -> str:
+    """Plain text on one line, as Markdown that shows it."""
+    return re.sub(r"([\\\[\]`*_$<>&])", r"\\\1", " ".join(text.split()))
 
 
 def _show_no_figure_by_itself() -> None:
@@ -249,8 +255,8 @@ class Notebook:
             text: a sentence in Markdown.
             holds: the check, computed.
             otherwise: what is seen instead where it does not hold.
-            trained: whether it is about trained models, which the smoke profile (seconds of training) cannot judge;
-                by default whether the notebook trains any.
+            trained: whether it is about trained models, which the smoke profile (seconds of training) cannot
+                judge; by default whether the notebook trains any.
 
         Raises:
             TypeError: `holds` is no bool, so no check.
@@ -344,12 +350,13 @@ class Notebook:
         return about | {"profile": self.profile.name, "budget": self.budget, "notebook": self.name}
 
     def _show(self, png: bytes, about: dict) -> None:
-        # An image with alt metadata, not HTML: viewers strip inline images from HTML that they do not trust.
+        # As Markdown, which keeps the alt text: JupyterLab and nbconvert's default template drop an image's
+        # metadata, and viewers strip inline images from HTML that they do not trust.
         self._count["figure"] += 1
         if get_ipython() is not None:
             image = base64.b64encode(png).decode("ascii")
-            bundle = {"image/png": image, "text/plain": about["alt"]}
-            display(bundle, raw=True, metadata={"image/png": {"alt": about["alt"]}})
+            text = f"![{_escaped(about['alt'])}](data:image/png;base64,{image})"
+            display({"text/markdown": text, "text/plain": about["alt"]}, raw=True)
         basis = self._basis(about["claims"], about["dataset"])
         self._print(f"**Figure {self._count['figure']}.** {about['caption']}  \n*{basis}*")
 

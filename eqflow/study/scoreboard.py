@@ -70,13 +70,8 @@ def _row(
 ) -> dict[str, object]:
     row = {"id": claim.id, "paper": claim.paper, "where": claim.where, "says": claim.says}
     row |= {"unit": _unit(claim), "published": _published(claim), "ours": "", "sd": "", "seeds": ""}
-    row |= {
-        "baselines": "",
-        "data": "",
-        "profile": profile,
-        "notebook": found.get("notebook", claim.notebook),
-        "budget": "",
-    }
+    row |= {"notebook": found.get("notebook", claim.notebook), "profile": profile}
+    row |= {"baselines": "", "data": "", "budget": ""}
     if evidence is not None:
         measured_on = found["claims"][claim.id].get("dataset", found["dataset"])
         row |= {"data": measured_on, "budget": f"{found['budget']:g}"}
@@ -143,9 +138,9 @@ data, judges directions), `paper` (a GPU, the papers' data and sizes, judges num
 
 Verdicts are computed from rules that stood before the run: *verified* (an identity holds, and its meter fails
 where it is broken on purpose), *reproduced* (a published number, within its rule), *same direction* (the
-claim's direction holds, its 95 % interval over seeds on one side), *differs* (on the other), *undecided* (on both),
-*undertrained* (no model of the comparison beats a predictor that learns nothing, such as black or the mean of
-the inputs), *not comparable*, *not run*, *no number in source*. "Differs" is a result like any other;
+claim's direction holds: the 95 % interval over seeds lies on its side), *differs* (on the other), *undecided*
+(on both), *undertrained* (no model of the comparison beats a predictor that learns nothing, such as the mean
+of the inputs), *not comparable*, *not run*, *no number in source*. "Differs" is a result like any other;
 "undecided" and "undertrained" are none.
 """
 

@@ -296,9 +296,9 @@ def test_undertrained():
     black = claim(rule={**ORDER.rule, "baseline": {"black": None, "mean": 0.9}})
     said = [
         judge(black, Evidence(values={"a": a, "b": [2, 2]}, baselines={"black": 1.5}), QUICK).verdict
-        for a in ([0.8, 0.81], [1.0, 1.01], [0.8, 0.95], [math.nan, math.nan])
+        for a in ([0.8, 0.81], [1.0, 1.01], [0.8, 0.95], [0.88, 0.88], [math.nan, math.nan])
     ]
-    assert said == ["same direction", "undertrained", "undertrained", "undertrained"]
+    assert said == ["same direction", *["undertrained"] * 4]
     reversed_order = Evidence(values={"a": [2, 2], "b": [0.5, 0.5]}, baselines={"black": 1.5})
     assert judge(black, reversed_order, QUICK).verdict == "differs"  # b has learned something
     with pytest.raises(ClaimError, match="expected a value for 'black'"):
