@@ -67,8 +67,11 @@ class Line:
     Attributes:
         intercept, slope: of the line.
         residuals: y - line, in the order of the points.
-        r2: share of the variance of y that the line explains; 1 where the points lie on it.
-        quadratic_r2: the same of the best parabola. Never below `r2`; far above it, the points are bent.
+        r2: share of the variance of y that the line explains; 1 where the points lie on it, and .94 and more
+            where they lie on a parabola: it says little about a bend.
+        quadratic_r2: the same of the best parabola, never below `r2`.
+        bend: share of y at the largest x that the quadratic part of the best parabola makes; 0 on a line, 1
+            on y = x^2, below 0 where the points bend down.
     """
 
     intercept: float
@@ -76,6 +79,7 @@ class Line:
     residuals: np.ndarray
     r2: float
     quadratic_r2: float
+    bend: float
 
 
 def fit_line(x: Sequence[float], y: Sequence[float]) -> Line:
@@ -87,7 +91,9 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> Line:
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 4 or np.ptp(y) == 0:
         raise ValueError(f"expected four points or more, not all of one height; got x {x} and y {y}")
-    left = {degree: y - np.polyval(np.polyfit(x, y, degree), x) for degree in (1, 2)}
+    fits = {degree: np.polyfit(x, y, degree) for degree in (1, 2)}
+    left = {degree: y - np.polyval(fit, x) for degree, fit in fits.items()}
     r2 = {degree: float(1 - rest.var() / y.var()) for degree, rest in left.items()}
-    slope, intercept = np.polyfit(x, y, 1)
-    return Line(float(intercept), float(slope), left[1], r2[1], r2[2])
+    slope, intercept = fits[1]
+    bend = fits[2][0] * x.max() ** 2 / np.polyval(fits[2], x.max())
+    return Line(float(intercept), float(slope), left[1], r2[1], r2[2], float(bend))

@@ -1,4 +1,4 @@
-"""What a notebook calls: start, runs, figure, player, table, expect, finish.
+"""What a notebook calls: start, runs, figure, player, table, notice, expect, finish.
 
     nb = start("12_translating_digits", PROFILE, seed=SEED, data=DATA, device=DEVICE, fresh=FRESH)
 
@@ -12,12 +12,14 @@ import base64
 import contextlib
 import functools
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import torch
 from IPython import get_ipython
@@ -26,7 +28,7 @@ from IPython.display import Markdown, display
 from . import provenance, report
 from .claims import ClaimError, Evidence, Verdict, judge, load_claims
 from .data_check import is_stand_in
-from .experiments import experiment_module, experiments_of, notebook_number, runs_for
+from .experiments import RunSpec, experiment_module, experiments_of, notebook_number, runs_for
 from .outputs import cache_dir, output_dir, published_dir, write_json
 from .profiles import Profile, get_profile, settings
 
@@ -83,6 +85,11 @@ def choose_device(device: str) -> torch.device:
     )
 
 
+def _escaped(text: str) -> str:
+    """Plain text on one line, as Markdown that shows it."""
+    return re.sub(r"([\\\[\]`*_$<>&])", r"\\\1", " ".join(text.split()))
+
+
 def _show_no_figure_by_itself() -> None:
     """Else a figure drawn in one cell and kept in the next appears twice, the first time without alt text.
 
@@ -122,8 +129,9 @@ class Notebook:
         self._evidence: dict[str, Evidence] = {}
         self._verdicts: dict[str, Verdict] = {}
         self._datasets: dict[str, str] = {}
-        self._runs: list | None = None
-        self._why: list[str] = []
+        self._notices: list[dict[str, Any]] = []
+        self._runs: dict[RunSpec, Any] = {}
+        self._why: dict[RunSpec, str] = {}
         self._count = {"figure": 0, "table": 0}
         self._begun = time.perf_counter()
         self._out = output_dir() / profile.name
@@ -146,26 +154,32 @@ class Notebook:
     def runs(self, experiment: str | None = None) -> list:
         """The declared runs (of one experiment), in order: found in the store, else trained here under a
         progress bar."""
-        if self._runs is None:
+        specs = [spec for spec in self.specs if experiment in (None, spec.experiment)]
+        if not specs and experiment is not None:
+            raise ValueError(f"expected an experiment of {experiments_of(self.name)}; got {experiment!r}")
+        return self._get(specs)
+
+    def run(self, model: str, seed: int | None = None, *, experiment: str | None = None):
+        """The run of a model, at the first seed or at the one named (of one experiment); trains no other."""
+        specs = [spec for spec in self.specs if experiment in (None, spec.experiment)]
+        for spec in specs:
+            if spec.model == model and seed in (None, spec.seed):
+                return self._get([spec])[0]
+        known = sorted({(spec.model, spec.seed) for spec in specs})
+        raise ValueError(f"expected one of the declared runs {known}; got {(model, seed)}")
+
+    def _get(self, specs: Sequence[RunSpec]) -> list:
+        """These runs; those that were not asked for before are found, or trained side by side."""
+        if wanted := [spec for spec in specs if spec not in self._runs]:
             from .engine import run_all
             from .runs import RunStore
 
             published = None if os.environ.get("EQFLOW_STORE") == "work" else published_dir()
             store = RunStore(cache_dir() / "runs", published and published / self.profile.name / "runs")
-            self._why = [store.why(spec) for spec in self.specs]
-            self._runs = run_all(self.specs, store=store, fresh=self.fresh, device=str(self.device))
-        found = [run for run in self._runs if experiment in (None, run.spec.experiment)]
-        if not found and experiment is not None:
-            raise ValueError(f"expected an experiment of {experiments_of(self.name)}; got {experiment!r}")
-        return found
-
-    def run(self, model: str, seed: int | None = None, *, experiment: str | None = None):
-        """The run of a model, at the first seed or at the one named (of one experiment)."""
-        for run in self.runs(experiment):
-            if run.spec.model == model and seed in (None, run.spec.seed):
-                return run
-        known = sorted({(r.spec.model, r.spec.seed) for r in self.runs(experiment)})
-        raise ValueError(f"expected one of the declared runs {known}; got {(model, seed)}")
+            self._why |= {spec: store.why(spec) for spec in wanted}
+            found = run_all(wanted, store=store, fresh=self.fresh, device=str(self.device))
+            self._runs |= dict(zip(wanted, found, strict=True))
+        return [self._runs[spec] for spec in specs]
 
     def values(self, metric: str, *, experiment: str | None = None) -> dict[str, dict[int, float]]:
         """A metric of all runs (of one experiment), model -> {seed: value}: what ``expect`` takes."""
@@ -230,6 +244,38 @@ class Notebook:
         basis = self._basis((), dataset)
         self._print(f"**Table {self._count['table']}.** {caption}  \n*{basis}*\n\n{text}")
 
+    def notice(
+        self, text: str, *, holds: bool, otherwise: str | None = None, trained: bool | None = None
+    ) -> None:
+        """Say what a figure shows, if it does: the sentence is bound to a check and cannot contradict it.
+
+        Shown as "What to notice" where it holds; where it does not, the page says so. Kept in the metrics.
+
+        Args:
+            text: a sentence in Markdown.
+            holds: the check, computed.
+            otherwise: what is seen instead where it does not hold.
+            trained: whether it is about trained models, which the smoke profile (seconds of training) cannot
+                judge; by default whether the notebook trains any.
+
+        Raises:
+            TypeError: `holds` is no bool, so no check.
+            ValueError: the text is no sentence.
+        """
+        if not isinstance(holds, (bool, np.bool_)):
+            raise TypeError(f"expected holds=True or False, of a check; got {holds!r}")
+        if len(text.split()) < 4:
+            raise ValueError(f"expected a sentence that says what is seen; got {text!r}")
+        trained = bool(self.specs) if trained is None else trained
+        judged = not trained or "direction" in self.profile.judges
+        self._notices.append({"text": text, "holds": bool(holds) if judged else None})
+        if not judged:
+            self._print(f"**What to notice** (not judged at {self.profile.name}). {text}")
+        elif holds:
+            self._print(f"**What to notice.** {text}")
+        else:
+            self._print(f"**This does not hold in this run:** *{text}* {otherwise or ''}".rstrip())
+
     def scoreboard(self, profile: str | None = None) -> pd.DataFrame:
         """The published scoreboard of a profile (by default this one), one row per claim."""
         from .scoreboard import scoreboard
@@ -244,6 +290,8 @@ class Notebook:
         error: float | None = None,
         control: float | None = None,
         values: Mapping[str, Any] | None = None,
+        baselines: Mapping[str, Any] | None = None,
+        paired: Mapping[str, Sequence[float]] | None = None,
         dataset: str | None = None,
     ) -> Verdict:
         """Judge a claim by its rule in ``claims.yml`` and print the verdict.
@@ -251,13 +299,15 @@ class Notebook:
         Args:
             error, control: for an identity: its error, and that of the version broken on purpose.
             values: model -> {seed: value} or list over seeds; models outside the rule are kept, not judged.
+            baselines: the same for predictors that learn nothing, by the names in the rule.
+            paired: model -> values on the same test events (N,), which a comparison must survive as well.
             dataset: what this claim was measured on, where that is not the notebook's.
         """
         if claim not in self._claims:
             raise ClaimError(f"unknown claim {claim!r}; expected one of {', '.join(self._claims)}")
         if (owner := self._claims[claim].notebook) != self.number:
             raise ClaimError(f"claim {claim} belongs to notebook {owner}, not to {self.number}")
-        evidence = Evidence(error, control, values or {})
+        evidence = Evidence(error, control, values or {}, baselines or {}, paired or {})
         verdict = judge(self._claims[claim], evidence, self.profile, self.budget, self.stand_in)
         self._evidence[claim], self._verdicts[claim] = evidence, verdict
         if dataset:
@@ -275,6 +325,8 @@ class Notebook:
         if missing := [c for c in own if c not in self._verdicts]:
             judged += f"{'; ' if judged else ''}not judged here: {', '.join(missing)}"
         print(f"{self.name}, {self.profile.name} profile: {judged or 'no claims to judge'}")
+        if checked := [n["holds"] for n in self._notices if n["holds"] is not None]:
+            print(f"{sum(checked)} of {len(checked)} things to notice hold in this run")
         if failed := [c for c, v in self._verdicts.items() if v.failed]:
             raise IdentityFailed("; ".join(f"{c}: {self._verdicts[c].reason}" for c in failed))
 
@@ -298,12 +350,13 @@ class Notebook:
         return about | {"profile": self.profile.name, "budget": self.budget, "notebook": self.name}
 
     def _show(self, png: bytes, about: dict) -> None:
-        # An image with alt metadata, not HTML: viewers strip inline images from HTML that they do not trust.
+        # As Markdown, which keeps the alt text: JupyterLab and nbconvert's default template drop an image's
+        # metadata, and viewers strip inline images from HTML that they do not trust.
         self._count["figure"] += 1
         if get_ipython() is not None:
             image = base64.b64encode(png).decode("ascii")
-            bundle = {"image/png": image, "text/plain": about["alt"]}
-            display(bundle, raw=True, metadata={"image/png": {"alt": about["alt"]}})
+            text = f"![{_escaped(about['alt'])}](data:image/png;base64,{image})"
+            display({"text/markdown": text, "text/plain": about["alt"]}, raw=True)
         basis = self._basis(about["claims"], about["dataset"])
         self._print(f"**Figure {self._count['figure']}.** {about['caption']}  \n*{basis}*")
 
@@ -321,6 +374,10 @@ class Notebook:
                 found |= {"error": evidence.error, "control": evidence.control}
             if evidence.values:
                 found["values"] = {model: evidence.by_seed(model) for model in evidence.values}
+            if evidence.baselines:
+                found["baselines"] = {name: evidence.by_seed(name) for name in evidence.baselines}
+            if evidence.paired:
+                found["paired"] = {model: list(values) for model, values in evidence.paired.items()}
             if name in self._datasets:
                 found["dataset"] = self._datasets[name]
             verdict = self._verdicts[name]
@@ -330,7 +387,8 @@ class Notebook:
         except ValueError:  # every figure says its own
             dataset = "see its figures"
         about = {"notebook": self.name, "profile": self.profile.name, "budget": self.budget}
-        return about | {"data": self.data, "dataset": dataset, "stand_in": self.stand_in, "claims": claims}
+        about |= {"data": self.data, "dataset": dataset, "stand_in": self.stand_in}
+        return about | {"claims": claims, "notices": self._notices}
 
     def _provenance(self, seconds: float) -> dict:
         return {
@@ -338,8 +396,8 @@ class Notebook:
             "status": "ok",
             "parameters": {"seed": self.seed, "data": self.data, "budget": self.budget},
             "seconds": seconds,
-            "train_seconds": {run.key: run.seconds for run in self._runs or []},
-            "runs": [provenance.without_paths(line) for line in self._why],
+            "train_seconds": {run.key: run.seconds for run in self._runs.values()},
+            "runs": [provenance.without_paths(line) for line in self._why.values()],
             "made_from": provenance.made_from(self.name, [self._claims[c] for c in self._evidence]),
             **provenance.surroundings(self.device),
         }

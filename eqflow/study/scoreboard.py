@@ -19,7 +19,7 @@ from .runs import RunStore
 
 PUBLISHED = [name for name in PROFILES if name != "smoke"]  # smoke only shows that the code runs
 COLUMNS = ["id", "paper", "where", "says", "unit", "published", "ours", "sd", "seeds", "data", "profile"]
-COLUMNS += ["verdict", "notebook", "reason", "budget", "figures"]
+COLUMNS += ["verdict", "notebook", "reason", "baselines", "budget", "figures"]
 
 
 def scoreboard(folder: Path, profile: str) -> pd.DataFrame:
@@ -57,8 +57,12 @@ def _evidence(found: Mapping | None) -> Evidence | None:
     if found is None:
         return None
     error, control = (None if found.get(k) is None else float(found[k]) for k in ("error", "control"))
-    values = {m: {s: float(v) for s, v in by.items()} for m, by in found.get("values", {}).items()}
-    return Evidence(error, control, values)
+    values, baselines = (
+        {m: {s: float(v) for s, v in by.items()} for m, by in found.get(kind, {}).items()}
+        for kind in ("values", "baselines")
+    )
+    paired = {m: [float(v) for v in events] for m, events in found.get("paired", {}).items()}
+    return Evidence(error, control, values, baselines, paired)
 
 
 def _row(
@@ -66,7 +70,8 @@ def _row(
 ) -> dict[str, object]:
     row = {"id": claim.id, "paper": claim.paper, "where": claim.where, "says": claim.says}
     row |= {"unit": _unit(claim), "published": _published(claim), "ours": "", "sd": "", "seeds": ""}
-    row |= {"data": "", "profile": profile, "notebook": found.get("notebook", claim.notebook), "budget": ""}
+    row |= {"notebook": found.get("notebook", claim.notebook), "profile": profile}
+    row |= {"baselines": "", "data": "", "budget": ""}
     if evidence is not None:
         measured_on = found["claims"][claim.id].get("dataset", found["dataset"])
         row |= {"data": measured_on, "budget": f"{found['budget']:g}"}
@@ -77,6 +82,7 @@ def _row(
             row["ours"] = _listed({m: evidence.mean(m) for m in evidence.values})
             row["sd"] = _listed({m: sd for m, sd in sds.items() if not math.isnan(sd)})
             row["seeds"] = str(evidence.seeds)
+            row["baselines"] = _listed({b: evidence.mean(b) for b in evidence.baselines})
     return row | {"verdict": verdict.verdict, "reason": verdict.reason}
 
 
@@ -132,8 +138,10 @@ data, judges directions), `paper` (a GPU, the papers' data and sizes, judges num
 
 Verdicts are computed from rules that stood before the run: *verified* (an identity holds, and its meter fails
 where it is broken on purpose), *reproduced* (a published number, within its rule), *same direction* (the
-ordering holds over seeds), *differs*, *not comparable*, *not run*, *no number in source*. "Differs" is a
-result like any other.
+claim's direction holds: the 95 % interval over seeds lies on its side), *differs* (on the other), *undecided*
+(on both), *undertrained* (no model of the comparison beats a predictor that learns nothing, such as the mean
+of the inputs), *not comparable*, *not run*, *no number in source*. "Differs" is a result like any other;
+"undecided" and "undertrained" are none.
 """
 
 

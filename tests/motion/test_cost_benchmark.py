@@ -32,6 +32,7 @@ def test_fit_of_a_line_and_of_a_parabola():
     assert np.allclose((line.intercept, line.slope, line.r2), (2, 3, 1), rtol=0, atol=1e-10)
     assert np.abs(line.residuals).max() < 1e-10
     assert bent.r2 < 0.97 and abs(bent.quadratic_r2 - 1) < 1e-12  # a parabola is seen as none
+    assert abs(line.bend) < 1e-12 and bent.bend == pytest.approx(x[-1] ** 2 / (2 + 3 * x[-1] + x[-1] ** 2))
     assert abs(bent.r2 - np.corrcoef(x, 2 + 3 * x + x**2)[0, 1] ** 2) < 1e-12
     assert bent.residuals[0] > 0 > bent.residuals[6]
     with pytest.raises(ValueError, match="expected four points"):

@@ -27,6 +27,9 @@ FRAMES = (
     "00",
     "90",
 )  # the map and the scoreboard are no lessons: neither long, nor broken, nor with exercises
+# Lessons whose findings are still prose, and not bound to checks.
+UNBOUND = ("02", "17", "30", "31", "32", "33", "34", "35", "36", "37", "38")
+HEDGES = r"\bif you see\b|\bshould see\b|\byou should\b(?! have seen)"
 CLAIMS = load_claims().values()
 
 
@@ -39,7 +42,32 @@ def problems(notebook: nbformat.NotebookNode, name: str) -> list[str]:
     prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
     found = _cells(notebook, code) + _source(code, name)
     if name[:2] not in FRAMES:
-        found += _lesson(notebook, code, prose)
+        said = [text for c in code for text in _notices(c.source)]
+        found += _lesson(notebook, code, "\n".join([prose, *said]))
+        if name[:2] not in UNBOUND:
+            found += _findings(prose, said)
+    return found
+
+
+def _notices(source: str) -> list[str]:
+    """What each `nb.notice` of a cell may say, its f-strings without their numbers."""
+    try:
+        calls = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
+    except SyntaxError:
+        return []
+    calls = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "notice"]
+    said = [[*c.args, *(k.value for k in c.keywords if k.arg == "otherwise")] for c in calls]
+    constants = [[n for a in args for n in ast.walk(a) if isinstance(n, ast.Constant)] for args in said]
+    return [" ".join(n.value for n in found if isinstance(n.value, str)) for found in constants]
+
+
+def _findings(prose: str, said: list[str]) -> list[str]:
+    """What a figure shows is said by `nb.notice`, whose check it cannot contradict."""
+    found = [] if len(said) >= 2 else [f"{len(said)} notices, not 2 or more"]
+    if hedge := re.search(HEDGES, "\n".join([prose, *said]), re.IGNORECASE):
+        found.append(f"hedges ({hedge[0]!r}) where nb.notice would check")
+    if re.search(r"what to notice", prose, re.IGNORECASE):
+        found.append('says "what to notice" in prose, with nothing that checks it')
     return found
 
 
@@ -113,9 +141,10 @@ def good() -> nbformat.NotebookNode:
     v4 = nbformat.v4
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     parameters = "\n".join(f"{k} = {v!r}" for k, v in PARAMETERS.items())
-    prose = ["# Title", "## Break it", "Exercise 1 and exercise 2.", "word " * 1300]
+    prose = ["# Title", "## Break it", "Exercise 1 and exercise 2.", "word " * 1169]
     prose += ["text"] * 20
-    code = [parameters, 'nb = start("01_bump", PROFILE)', 'nb.expect("A2", error=0)', "nb.finish()"]
+    seen = 'nb.notice(f"It is {1:.2f} here", holds=True)\nnb.notice("It is", holds=2 > 1)'
+    code = [parameters, 'nb = start("01_bump", PROFILE)', 'nb.expect("A2", error=0)', f"{seen}\nnb.finish()"]
     cells = [v4.new_markdown_cell(prose[0])]
     cells += [v4.new_code_cell(c) for c in code] + [v4.new_markdown_cell(p) for p in prose[1:]]
     cells[1].metadata["tags"] = ["parameters"]
@@ -156,6 +185,11 @@ BREAKAGES = {
         _put(k, source=notebook.cells[k].source + "\n1" * 8)(notebook) for k in (2, 3, 4)
     ],
     "words of text": _put(7, source="few words"),
+    "1197 words of text": _put(4, source="nb.notice('is', holds=1)\nnb.notice('is', holds=1)\nnb.finish()"),
+    "1 notices": _put(4, source="nb.notice('It is so here', holds=1)\nnb.finish()"),
+    "hedges ('If you see')": _put(6, source="Exercise 1 and exercise 2. If you see a dip, it is the torus."),
+    "hedges ('you should')": _put(6, source="Exercise 1 and exercise 2. The shares, you should find, fall."),
+    "what to notice": _put(6, source="Exercise 1 and exercise 2. What to notice: it falls."),
     "broken on purpose": _put(5, source="## Go on"),
     "two numbered exercises": _put(6, source="Exercise 1."),
 }
@@ -206,10 +240,20 @@ def test_its_identities_are_verified(smoke, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_rests_on_no_training_holds(smoke, name):
+    """Notices about trained models are not judged at smoke; all others hold at every profile."""
+    found = read_json(smoke.folder / "metrics" / f"{name}.json")["notices"]
+    assert not [notice["text"] for notice in found if notice["holds"] is False]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_figure_has_alt_text(smoke, name):
     notebook = nbformat.read(smoke.folder / "notebooks" / f"{name}.ipynb", as_version=4)
-    shown = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
-    assert all(len(o.metadata.get("image/png", {}).get("alt", "").split()) >= 5 for o in shown)
+    outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
+    assert not any("image/png" in o.get("data", {}) for o in outputs), "shown by something else, without alt"
+    texts = [o.data["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]
+    shown = [text.partition("](data:image/png")[0] for text in texts if "](data:image/png" in text]
+    assert all(len(alt.split()) >= 5 for alt in shown)
     kept = list((smoke.folder / "figures" / name).glob("*.json"))
     assert len(shown) == len(kept) and shown, "figures are shown through nb.figure or nb.player only"
     html = [o for c in notebook.cells for o in c.get("outputs", []) if "text/html" in o.get("data", {})]

@@ -4,15 +4,19 @@ import json
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bs4 import BeautifulSoup
+from nbconvert import HTMLExporter
 
 from eqflow.study import notebook
 from eqflow.study.claims import ClaimError
 from eqflow.study.notebook import IdentityFailed, start
 from eqflow.study.provenance import code_fingerprints, without_paths
+from eqflow.study.scoreboard import scoreboard
 
 ALT = "The error grows with time only for the G-RNN."
 
@@ -102,14 +106,29 @@ def test_player_and_table(tmp_path, capsys):
     assert "| 1.5 |" in capsys.readouterr().out
 
 
-def test_shown_as_an_image_with_alt_text(monkeypatch):
+AWKWARD = r"Of [two] models V_2 *wins* by $1 & <more> `here` \o/, at\n  every seed."
+
+
+@pytest.mark.parametrize("alt", [ALT, AWKWARD])
+def test_alt_text_survives_the_default_page(monkeypatch, alt):
+    """nbconvert's own template, as it is installed; without alt text it says that none has been provided."""
     shown = []
     monkeypatch.setattr(notebook, "get_ipython", lambda: object())
-    monkeypatch.setattr(notebook, "display", lambda *a, **k: shown.append((a, k)))
-    bump().player([np.eye(4), np.zeros((4, 4))], "moving", alt=ALT, caption="It moves.")
-    (bundle,), options = shown[0]
-    assert options["metadata"]["image/png"]["alt"] == ALT and bundle["text/plain"] == ALT
-    assert bundle["image/png"].startswith("iVBOR")
+    monkeypatch.setattr(notebook, "display", lambda *a, **k: shown.append(a[0]))
+    bump().player([np.eye(4), np.zeros((4, 4))], "moving", alt=alt, caption="It moves.")
+    assert shown[0]["text/plain"] == alt
+
+    def image(data):
+        v4 = nbformat.v4
+        cell = v4.new_code_cell("1", outputs=[v4.new_output("display_data", data)])
+        page, _ = HTMLExporter().from_notebook_node(v4.new_notebook(cells=[cell]))
+        (found,) = BeautifulSoup(page, "html.parser").select("img")
+        return found["alt"], found["src"]
+
+    text, source = image(shown[0])
+    assert text == " ".join(alt.split()) and source.startswith("data:image/png;base64,iVBOR")
+    bare, _ = image({"image/png": source.removeprefix("data:image/png;base64,")})
+    assert bare == "No description has been provided for this image"
 
 
 def test_expect_and_finish(tmp_path, capsys):
@@ -147,7 +166,7 @@ def test_unjudged_claims_are_named(capsys):
 
 def test_runs_are_found_by_model(monkeypatch):
     nb = start("12_translating_digits", "smoke")
-    fake = [SimpleNamespace(spec=s, metrics={"test_mse": k / 8}) for k, s in enumerate(nb.specs)]
+    fake = {s: SimpleNamespace(spec=s, metrics={"test_mse": k / 8}) for k, s in enumerate(nb.specs)}
     monkeypatch.setattr(nb, "_runs", fake)
     assert nb.run("fernn_v2").spec.model == "fernn_v2"
     assert nb.values("test_mse")["grnn"] == {0: 0.0}
@@ -155,10 +174,89 @@ def test_runs_are_found_by_model(monkeypatch):
         nb.run("fernn_v2", seed=9)
 
 
+def test_a_run_is_trained_when_it_is_asked_for(monkeypatch):
+    """One model of one experiment: no other run is trained; none is trained twice."""
+    nb, trained = start("12_translating_digits", "smoke"), []
+
+    def run_all(specs, **about):
+        trained.append(len(specs))
+        return [SimpleNamespace(spec=s, key=s.model, seconds=1.0, metrics={"test_mse": 0.5}) for s in specs]
+
+    monkeypatch.setattr("eqflow.study.engine.run_all", run_all)
+    one, two = nb.run("grnn"), nb.run("grnn")
+    assert trained == [1] and one is two and one.spec.model == "grnn"
+    main = nb.runs("translating_digits")
+    assert trained == [1, len(main) - 1] and main[0] is one
+    assert [run.spec for run in main] == nb.specs[: len(main)]
+    assert nb.runs() and nb.runs() and sum(trained) == len(nb.specs) and len(trained) == 3
+    with pytest.raises(ValueError, match="expected an experiment"):
+        nb.runs("bouncing_digits")
+    assert len(nb._provenance(1.0)["runs"]) == len(nb.specs)
+
+
+SENTENCE = "The error of the second is lower."
+
+
+def notices(tmp_path, nb):
+    nb.finish()
+    metrics = json.loads((tmp_path / f"results/{nb.profile.name}/metrics/{nb.name}.json").read_text())
+    return metrics["notices"]
+
+
+def test_a_notice_says_what_holds(tmp_path, capsys):
+    nb = bump()
+    nb.notice(SENTENCE, holds=np.bool_(True))
+    nb.notice(SENTENCE, holds=1 > 2, otherwise="The first is lower, by 0.1.")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"**What to notice.** {SENTENCE}"
+    assert printed[1] == f"**This does not hold in this run:** *{SENTENCE}* The first is lower, by 0.1."
+    kept = [{"text": SENTENCE, "holds": True}, {"text": SENTENCE, "holds": False}]
+    assert notices(tmp_path, nb) == kept
+    assert "1 of 2 things to notice hold" in capsys.readouterr().out
+
+
+def test_findings_of_training_are_not_judged_at_smoke(tmp_path, capsys):
+    nb = start("12_translating_digits", "smoke")
+    nb.notice(SENTENCE, holds=False)
+    nb.notice(SENTENCE, holds=False, trained=False)
+    printed = capsys.readouterr().out
+    assert "(not judged at smoke)" in printed and "does not hold" in printed
+    assert [n["holds"] for n in notices(tmp_path, nb)] == [None, False]
+    quick = start("12_translating_digits", "quick")
+    quick.notice(SENTENCE, holds=True)
+    assert [n["holds"] for n in notices(tmp_path, quick)] == [True]
+
+
+@pytest.mark.parametrize("holds", [1, 0.5, None, "yes", np.array([True, False]), torch.tensor(True)])
+def test_a_notice_needs_a_check(holds):
+    with pytest.raises(TypeError, match="expected holds=True or False"):
+        bump().notice(SENTENCE, holds=holds)
+    with pytest.raises(ValueError, match="expected a sentence"):
+        bump().notice("It works.", holds=True)
+
+
+def test_baselines_and_events_are_evidence_and_reach_the_board(tmp_path, capsys):
+    """What `expect` was given is written, and the board judges the same from what was written."""
+    nb = start("12_translating_digits", "quick")
+    values = {"grnn": [0.041, 0.042], "fernn_v2": [0.002, 0.003]}
+    paired = {"grnn": [0.04, 0.05, 0.04], "fernn_v2": [0.002, 0.003, 0.002]}
+    baselines = {"mean of the inputs": 0.05, "last frame": 0.1, "black": 0.06}
+    assert nb.expect("A5", values=values, baselines=baselines, paired=paired).verdict == "same direction"
+    nb.finish()
+    (row,) = scoreboard(tmp_path / "results/quick", "quick").query("id == 'A5'").itertuples()
+    assert row.verdict == "same direction" and "3 paired test events" in row.reason
+    assert row.baselines == "black 0.06; last frame 0.1; mean of the inputs 0.05"
+    nb.expect("A5", values=values, baselines=baselines | {"mean of the inputs": 0.001})
+    nb.finish()
+    assert set(scoreboard(tmp_path / "results/quick", "quick").query("id == 'A5'").verdict) == {
+        "undertrained"
+    }
+
+
 def test_the_scoreboard_without_results(monkeypatch, tmp_path):
     monkeypatch.setenv("EQFLOW_PUBLISHED", str(tmp_path / "published"))
     board = bump().scoreboard()
-    assert len(board) == 38 and set(board["verdict"]) == {"not run"}
+    assert len(board) == 40 and set(board["verdict"]) == {"not run"}
 
 
 def test_fingerprints_follow_contents():

@@ -1,0 +1,218 @@
+"""The rules of direction of ``claims.yml``: what evidence says of one comparison, and how surely.
+
+Each rule gives an :class:`Outcome`. Comparisons of two models (``order``, ``difference``) are decided by the
+95 % t-interval of their difference over seeds; thresholds (``ratio``, ``bound``) by all seeds on one side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+MARGIN = (
+    0.05  # by which a model must beat what learns nothing: a mean of the inputs, a little retouched, is none
+)
+
+
+class ClaimError(ValueError):
+    """The register or the evidence is malformed: an error of ours, not a result."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a notebook measured for one claim.
+
+    Args:
+        error: largest error of an identity.
+        control: the same meter on a version broken on purpose.
+        values: model -> {seed: value}, or model -> list (seeds 0, 1, ...), or model -> number.
+        baselines: the same for predictors that learn nothing, by name ("black", "last frame").
+        paired: model -> its values on the same test events (N,), where a comparison is paired over them too.
+    """
+
+    error: float | None = None
+    control: float | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    baselines: Mapping[str, Any] = field(default_factory=dict)
+    paired: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def by_seed(self, name: str) -> dict[str, float]:
+        """Values of a model or a baseline by seed; ClaimError where there are none."""
+        known = {**self.baselines, **self.values}
+        if name not in known:
+            raise ClaimError(f"expected a value for {name!r}; got {sorted(known) or 'none'}")
+        got = known[name]
+        if not isinstance(got, Mapping):
+            got = dict(enumerate(got)) if isinstance(got, (Sequence, np.ndarray)) else {0: got}
+        if not got:
+            raise ClaimError(f"expected one value per seed for {name!r}; got an empty list")
+        return {str(seed): float(value) for seed, value in got.items()}
+
+    def mean(self, name: str) -> float:
+        """Mean over seeds."""
+        return float(np.mean(list(self.by_seed(name).values())))
+
+    def sd(self, name: str) -> float:
+        """Sample standard deviation over seeds; NaN for one seed."""
+        values = list(self.by_seed(name).values())
+        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+    @property
+    def seeds(self) -> int:
+        """The smallest number of seeds of any model (0 for an identity)."""
+        return min((len(self.by_seed(m)) for m in self.values), default=0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one rule: whether it holds, None where the evidence cannot tell; and the line that says why."""
+
+    holds: bool | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % t-interval; ``basis`` says over what."""
+
+    mean: float
+    low: float
+    high: float
+    basis: str
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}] (95 %, {self.basis})"
+
+    def above(self, level: float) -> bool | None:
+        """Whether it lies above ``level`` (True) or below (False); None where it holds both sides."""
+        if self.low > level:
+            return True
+        return False if self.high < level else None
+
+
+def interval(values: Sequence[float], basis: str) -> Interval:
+    """Of the mean of independent values; of one value alone it is the whole line."""
+    values = np.asarray(values, dtype=float)
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Interval(mean, -math.inf, math.inf, basis)
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2) * values.std(ddof=1) / math.sqrt(n))
+    return Interval(mean, mean - half, mean + half, basis)
+
+
+def difference_over_seeds(evidence: Evidence, a: str, b: str) -> Interval:
+    """Of a - b: paired where both have the same seeds, else by Welch."""
+    x, y = evidence.by_seed(a), evidence.by_seed(b)
+    if set(x) == set(y):
+        return interval([x[s] - y[s] for s in x], f"{len(x)} paired seeds")
+    basis, gap = f"{len(x)} and {len(y)} seeds", evidence.mean(a) - evidence.mean(b)
+    if min(len(x), len(y)) < 2:
+        return Interval(gap, -math.inf, math.inf, basis)
+    u, v = evidence.sd(a) ** 2 / len(x), evidence.sd(b) ** 2 / len(y)
+    freedom = (u + v) ** 2 / (u**2 / (len(x) - 1) + v**2 / (len(y) - 1)) if u + v else math.inf
+    half = float(stdtrit(min(freedom, 1e9), (1 + CONFIDENCE) / 2) * math.sqrt(u + v))
+    return Interval(gap, gap - half, gap + half, basis)
+
+
+def difference_over_events(evidence: Evidence, a: str, b: str) -> Interval | None:
+    """Of a - b over the same test events; None where the evidence has none of both."""
+    if a not in evidence.paired or b not in evidence.paired:
+        return None
+    x, y = (np.asarray(evidence.paired[m], dtype=float) for m in (a, b))
+    if x.shape != y.shape or x.ndim != 1 or len(x) < 2:
+        raise ClaimError(f"expected {a} and {b} on the same test events (N,); got {x.shape} and {y.shape}")
+    return interval(x - y, f"{len(x)} paired test events")
+
+
+def _surely_above(evidence: Evidence, a: str, b: str, level: float) -> tuple[bool | None, str]:
+    """Is a - b above ``level``, surely: over seeds, and over test events where they are given."""
+    if not all(math.isfinite(v) for m in (a, b) for v in evidence.by_seed(m).values()):
+        return False, "not finite"
+    found = [difference_over_seeds(evidence, a, b), difference_over_events(evidence, a, b)]
+    found = [i for i in found if i is not None]
+    said = {i.above(level) for i in found}
+    return (said.pop() if len(said) == 1 else None), ", ".join(map(str, found))
+
+
+def order(evidence: Evidence, groups: Sequence, better: str) -> list[Outcome]:
+    """Each model of a group against each of the next: is it better?"""
+    groups = [g if isinstance(g, list) else [g] for g in groups]
+    pairs = [(a, b) for i, g in enumerate(groups[:-1]) for a in g for b in groups[i + 1]]
+    outcomes = []
+    for a, b in pairs:
+        more, less = (b, a) if better == "low" else (a, b)
+        holds, shown = _surely_above(evidence, more, less, 0.0)
+        text = f"{a} {evidence.mean(a):.3g}, {b} {evidence.mean(b):.3g}: {a} is better by {shown}"
+        outcomes.append(Outcome(holds, text))
+    return outcomes
+
+
+def difference(evidence: Evidence, of: str, to: str, below: float = 0.0) -> Outcome:
+    """Is of - to below a bound? (That is: to - of above its negative.)"""
+    holds, shown = _surely_above(evidence, to, of, -below)
+    text = f"{to} - {of} = {shown}; rule: above {-below:g}"
+    return Outcome(holds, text)
+
+
+def _at_every_seed(passed: Sequence[bool], text: str) -> Outcome:
+    return Outcome(True if all(passed) else (None if any(passed) else False), text)
+
+
+def ratio(evidence: Evidence, of: str, to: str, below: float) -> Outcome:
+    """Is of / to below a bound, at every seed (by the means where the seeds differ)?"""
+    x, y = evidence.by_seed(of), evidence.by_seed(to)
+    if set(x) == set(y):
+        ratios = [x[s] / y[s] if y[s] else math.nan for s in x]
+    else:
+        ratios = [evidence.mean(of) / evidence.mean(to) if evidence.mean(to) else math.nan]
+    shown = ", ".join(f"{r:.3g}" for r in ratios)
+    return _at_every_seed([0 <= r < below for r in ratios], f"{of} / {to} = {shown}; rule: below {below:g}")
+
+
+def bound(evidence: Evidence, model: str, above: float = -math.inf, below: float = math.inf) -> Outcome:
+    """Is a value between two limits, at every seed?"""
+    values = evidence.by_seed(model).values()
+    shown = ", ".join(f"{v:.3g}" for v in values)
+    text = f"{model} = {shown}; rule: {above:g} < {model} < {below:g}"
+    return _at_every_seed([above < v < below for v in values], text)
+
+
+def outcomes(rule: Mapping[str, Any], evidence: Evidence, better: str) -> list[Outcome]:
+    """Of every rule of direction of a claim."""
+    found = order(evidence, rule["order"], better) if "order" in rule else []
+    for name, judge in (("difference", difference), ("ratio", ratio)):
+        found += [judge(evidence, **r) for r in listed(rule.get(name))]
+    return found + [bound(evidence, model, **limits) for model, limits in rule.get("bound", {}).items()]
+
+
+def listed(rules: Any) -> list[Mapping[str, Any]]:
+    """A rule that may stand alone or in a list."""
+    return [] if rules is None else rules if isinstance(rules, list) else [rules]
+
+
+def untrained(rule: Mapping[str, Any], evidence: Evidence, better: str) -> str | None:
+    """Why the comparison is one of models that have learned nothing; None where one beats every baseline.
+
+    To beat it: to be better by 5 % at every seed. ``baseline`` names baselines, each with its value, or null
+    where the evidence has it; ``models`` are those asked, by default all of ``order``.
+    """
+    if not (named := dict(rule.get("baseline", {}))):
+        return None
+    models = named.pop("models", None) or [
+        m for g in rule["order"] for m in (g if isinstance(g, list) else [g])
+    ]
+    known = {n: evidence.mean(n) if v is None else float(v) for n, v in named.items()}
+    best: Callable = min if better == "low" else max
+    name = best(known, key=known.__getitem__)
+    sign = 1 if better == "low" else -1
+    level = known[name] - sign * MARGIN * abs(known[name])
+    if any(all(sign * (level - v) > 0 for v in evidence.by_seed(m).values()) for m in models):
+        return None
+    shown = ", ".join(f"{m} {evidence.mean(m):.3g}" for m in models)
+    return f"no model beats {name} ({known[name]:.3g}) by {MARGIN:.0%} at every seed: {shown}"
