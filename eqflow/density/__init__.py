@@ -8,12 +8,14 @@ from .circulant import GroupCirculant
 from .coupling import GCoupling
 from .elementwise import ActNorm, Logit, dequantize, initialize
 from .exponential import ConvExponential
+from .fields import FieldType
 from .flow import NormalizingFlow, OrbitAverage
 from .fourier import FourierConv, UnitaryDFT
 from .lipschitz import LipSwish
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
 from .moser import AveragedMoser, SphereMoser, TorusMoser
+from .quotient import QuotientResidual
 from .residual import GResidual, InverseReport
 from .squeeze import Squeeze
 from .universality import PaddedBlock, act_padded, padded_chain
@@ -25,6 +27,7 @@ __all__ = [
     "Bijection",
     "Chain",
     "ConvExponential",
+    "FieldType",
     "FourierConv",
     "GAutoregressive",
     "GCoupling",
@@ -39,6 +42,7 @@ __all__ = [
     "OrbitAverage",
     "OrbitMixture",
     "PaddedBlock",
+    "QuotientResidual",
     "SphereMoser",
     "Squeeze",
     "StandardNormal",
