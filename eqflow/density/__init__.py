@@ -8,6 +8,7 @@ from .circulant import GroupCirculant
 from .coupling import GCoupling
 from .elementwise import ActNorm, Logit, dequantize, initialize
 from .exponential import ConvExponential
+from .fields import FieldType
 from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
 from .fourier import FourierConv, UnitaryDFT
@@ -15,6 +16,7 @@ from .lipschitz import LipSwish
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
 from .moser import AveragedMoser, SphereMoser, TorusMoser
+from .quotient import QuotientResidual
 from .residual import GResidual, InverseReport
 from .squeeze import Squeeze
 from .universality import PaddedBlock, act_padded, padded_chain
@@ -26,6 +28,7 @@ __all__ = [
     "Bijection",
     "Chain",
     "ConvExponential",
+    "FieldType",
     "FourierConv",
     "GAutoregressive",
     "GCoupling",
@@ -40,6 +43,7 @@ __all__ = [
     "OrbitAverage",
     "OrbitMixture",
     "PaddedBlock",
+    "QuotientResidual",
     "SphereMoser",
     "Squeeze",
     "StandardNormal",

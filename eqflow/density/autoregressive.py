@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from eqflow.symmetry import PlanarGroup
-from eqflow.symmetry.steerable import field_channels
 
 from .bijection import Bijection, Shape
-from .coupling import FieldNetwork, bounded, count_fields
+from .coupling import FieldNetwork, bounded
+from .fields import FieldType
 
 
 class GAutoregressive(Bijection):
@@ -49,17 +49,19 @@ class GAutoregressive(Bijection):
         max_log_scale: float = 2.0,
     ):
         super().__init__(event_shape)
-        fields = count_fields(group, event_shape, field_type)
-        if blocks < 2 or fields % blocks:
-            raise ValueError(f"expected 2 or more equal blocks of {fields} fields; got blocks = {blocks}")
-        self.group, self.blocks, self.max_log_scale = group, blocks, max_log_scale
-        self.field_size, each = field_channels(group, field_type), fields // blocks
+        fields = FieldType.of_event(group, event_shape, field_type)
+        count = len(fields.orbits)
+        if blocks < 2 or count % blocks:
+            raise ValueError(f"expected 2 or more equal blocks of {count} fields; got blocks = {blocks}")
+        self.group, self.field_type = group, field_type
+        self.blocks, self.max_log_scale = blocks, max_log_scale
+        self.field_size, each = fields.sizes[0], count // blocks
         self.first = nn.Parameter(torch.zeros(2, each))
         options = {"hidden_fields": hidden_fields, "depth": depth, "kernel_size": kernel_size}
-        options |= {"padding": padding, "field_type": field_type}
-        before = [i * each for i in range(1, blocks)]
-        self.log_scales = nn.ModuleList(FieldNetwork(group, n, each, **options) for n in before)
-        self.shifts = nn.ModuleList(FieldNetwork(group, n, each, **options) for n in before)
+        options |= {"padding": padding}
+        before, block = [fields.split(i * each)[0] for i in range(1, blocks)], fields.split(each)[0]
+        self.log_scales = nn.ModuleList(FieldNetwork(ahead, block, **options) for ahead in before)
+        self.shifts = nn.ModuleList(FieldNetwork(ahead, block, **options) for ahead in before)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew, near the identity."""
@@ -93,3 +95,7 @@ class GAutoregressive(Bijection):
             x = torch.cat([x, (block - shift) * (-log_scale).exp()], 1)
             log_det = log_det - log_scale.flatten(1).sum(1)
         return x, log_det
+
+    def extra_repr(self) -> str:
+        """With the number of blocks."""
+        return f"{super().extra_repr()}, blocks={self.blocks}"

@@ -42,6 +42,10 @@ class Base(nn.Module):
             raise ValueError(f"expected n >= 0 samples; got {n}")
         return self._sample(n, generator)
 
+    def extra_repr(self) -> str:
+        """Shape of an event."""
+        return str(self.event_shape)
+
     def _normal(self, n: int, generator: torch.Generator | None) -> Tensor:
         return self._drawn(torch.randn, generator, (n, *self.event_shape), dtype=self.origin.dtype)
 
@@ -90,6 +94,10 @@ class UniformBall(Base):
         half = dimension / 2
         self.log_volume = half * math.log(math.pi) + dimension * math.log(radius) - math.lgamma(half + 1)
 
+    def extra_repr(self) -> str:
+        """With the radius."""
+        return f"{super().extra_repr()}, radius={self.radius:g}"
+
     def _log_prob(self, z: Tensor) -> Tensor:
         inside = z.norm(dim=1) <= self.radius
         return z.new_full((len(z),), -self.log_volume).masked_fill(~inside, -math.inf)
@@ -118,9 +126,14 @@ class OrbitMixture(Base):
             raise ValueError(f"expected a centre (x, y); got shape {tuple(point.shape)}")
         if not scale > 0:
             raise ValueError(f"expected a scale > 0; got {scale}")
-        self.scale = scale
+        self.group, self.scale = group, scale
         orbit = torch.cat([group.act_points(g, point[None]) for g in group])
         self.register_buffer("orbit", orbit, persistent=False)  # float64, or .double() would come too late
+
+    def extra_repr(self) -> str:
+        """With the group, the first centre and the scale."""
+        centre = ", ".join(f"{number:g}" for number in self.orbit[0].tolist())
+        return f"{super().extra_repr()}, {self.group}, centre=({centre}), scale={self.scale:g}"
 
     def _log_prob(self, z: Tensor) -> Tensor:
         each = [normal_log_prob(z - centre, self.scale) for centre in self.orbit.to(z)]

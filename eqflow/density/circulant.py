@@ -44,7 +44,7 @@ class GroupCirculant(Bijection):
             raise ValueError(f"expected 'regular' or 'trivial' fields; got {field_type!r}")
         linear = GroupLinear(group, fields, fields, in_type=field_type, out_type=field_type, bias=False)
         super().__init__((fields * linear.basis.shape[1], None, None))
-        self.linear = linear
+        self.linear, self.group, self.field_type = linear, group, field_type
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:

@@ -15,39 +15,52 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eqflow.symmetry import PlanarGroup, cyclic
-from eqflow.symmetry.steerable import SteerableConv2d, field_channels
+from eqflow.symmetry.steerable import SteerableConv2d
 
 from .bijection import Bijection, Shape
+from .fields import FieldType
 from .masks import require_invariant
 
 NEAR_ZERO = 2e-4  # gain of a last layer: its output is a hundredth of what He's rule would give
 
 
 class FieldNetwork(nn.Module):
-    """Steerable convolutions with SiLU between: in_fields -> regular hidden fields -> out_fields, same size.
+    """Steerable convolutions with SiLU between: kept -> regular hidden fields -> changed, same size.
 
-    Its last layer starts near zero. in and out are of one `field_type`, "trivial" or "regular".
+    Its last layer starts near zero. Quotient fields are lifted to regular ones, and lowered to.
+
+    Args:
+        kept, changed: The fields that come in and go out, of one group.
+        hidden_fields: Regular fields of every hidden layer.
+        depth: Hidden layers.
+        kernel_size, padding: Of every convolution.
+        classes: Each of so many labels shifts every hidden field by a number of its own, which no element of
+            the group changes.
+        last_gain: Of the last layer's first weights.
     """
 
     def __init__(
         self,
-        group: PlanarGroup,
-        in_fields: int,
-        out_fields: int,
+        kept: FieldType,
+        changed: FieldType,
         *,
-        field_type: str,
         hidden_fields: int,
         depth: int = 2,
         kernel_size: int = 3,
         padding: str = "zero",
+        classes: int | None = None,
         last_gain: float = NEAR_ZERO,
     ):
         super().__init__()
-        widths = [in_fields] + [hidden_fields] * depth + [out_fields]
-        kinds = [field_type] + ["regular"] * depth + [field_type]
+        ends = [fields.name != "quotient" for fields in (kept, changed)]
+        self.register_buffer("lift", None if ends[0] else kept.lift(), persistent=False)
+        self.register_buffer("lower", None if ends[1] else changed.lift().T.clone(), persistent=False)
+        widths = [len(kept.orbits)] + [hidden_fields] * depth + [len(changed.orbits)]
+        kinds = [kept.name if ends[0] else "regular"] + ["regular"] * depth
+        kinds += [changed.name if ends[1] else "regular"]
         self.convs = nn.ModuleList(
             SteerableConv2d(
-                group,
+                kept.group,
                 widths[i],
                 widths[i + 1],
                 in_type=kinds[i],
@@ -58,16 +71,31 @@ class FieldNetwork(nn.Module):
             )
             for i in range(depth + 1)
         )
+        self.labels = None if classes is None else nn.Parameter(torch.empty(classes, depth, hidden_fields))
+        self._draw_labels()
+
+    def _draw_labels(self, generator: torch.Generator | None = None) -> None:
+        if self.labels is not None:
+            nn.init.normal_(self.labels, std=0.5, generator=generator)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew."""
         for conv in self.convs:
             conv.reset_parameters(generator)
+        self._draw_labels(generator)
 
-    def forward(self, u: Tensor) -> Tensor:  # (B, in channels, H, W) -> (B, out channels, H, W)
-        for conv in self.convs[:-1]:
-            u = F.silu(conv(u))
-        return self.convs[-1](u)
+    def forward(self, u: Tensor, context: Tensor | None = None) -> Tensor:
+        """u (B, in channels, H, W), labels (B,) or None -> (B, out channels, H, W)."""
+        if self.lift is not None:
+            u = torch.einsum("ij,bjhw->bihw", self.lift.to(u), u)
+        for i, conv in enumerate(self.convs[:-1]):
+            u = conv(u)
+            if context is not None:
+                shift = self.labels[context, i]  # (B, hidden fields)
+                u = u + shift.repeat_interleave(u.shape[1] // shift.shape[1], 1)[..., None, None]
+            u = F.silu(u)
+        u = self.convs[-1](u)
+        return u if self.lower is None else torch.einsum("ij,bjhw->bihw", self.lower.to(u), u)
 
 
 class InvariantPixelMap(nn.Module):
@@ -76,13 +104,12 @@ class InvariantPixelMap(nn.Module):
     What it draws does not change when u is turned, so that the picture lies askew on the turned image.
     """
 
-    def __init__(
-        self, group: PlanarGroup, in_fields: int, out_channels: int, size: tuple[int, int], **options
-    ):
+    def __init__(self, kept: FieldType, out_channels: int, size: tuple[int, int], **options):
         super().__init__()
         hidden = options["hidden_fields"]
-        self.encoder = FieldNetwork(group, in_fields, hidden, **options, last_gain=2.0)
-        self.field_size = field_channels(group, options["field_type"])
+        encoded = FieldType.of(kept.group, hidden, "trivial" if kept.name == "trivial" else "regular")
+        self.encoder = FieldNetwork(kept, encoded, **options, last_gain=2.0)
+        self.field_size = encoded.sizes[0]
         self.size, self.coarse = size, tuple((side + 3) // 4 for side in size)
         self.linear = nn.Linear(hidden, hidden * self.coarse[0] * self.coarse[1])
         self.draw = SteerableConv2d(cyclic(1), hidden, out_channels, gain=NEAR_ZERO)
@@ -95,8 +122,9 @@ class InvariantPixelMap(nn.Module):
         nn.init.normal_(self.linear.bias, generator=generator)
         self.draw.reset_parameters(generator)
 
-    def forward(self, u: Tensor) -> Tensor:  # (B, in channels, H, W) -> (B, out channels, H, W)
-        fields = F.silu(self.encoder(u)).unflatten(1, (-1, self.field_size))
+    def forward(self, u: Tensor, context: Tensor | None = None) -> Tensor:
+        """u (B, in channels, H, W), labels (B,) or None -> (B, out channels, H, W)."""
+        fields = F.silu(self.encoder(u, context)).unflatten(1, (-1, self.field_size))
         pooled = fields.amax(2).mean((2, 3))  # (B, hidden): over the group, then over space
         coarse = F.silu(self.linear(pooled)).unflatten(1, (-1, *self.coarse))
         return self.draw(F.interpolate(coarse, size=self.size))
@@ -110,13 +138,16 @@ class GCoupling(Bijection):
     (float64: 1e-12) under every element that maps the pixel grid to itself: all of C2, C4, D2, D4, but for C8
     or D8 only the quarter turns and their flips. Between them it is as approximate as its convolutions.
 
-    Source: Bose et al. 2021, Proposition 2, equations 12 and 13; the masks are ours. The original's scale is
-    only *softly* equivariant (`soft=True`): a pixel map that does not turn with the image.
+    With `classes` it depends on a label too, by an invariant embedding: for every label it is as equivariant.
+
+    Source: Bose et al. 2021, Proposition 2, equations 12 and 13; masks, quotients and labels are ours. The
+    original's scale is only *softly* equivariant (`soft=True`), a pixel map that stays as the image turns.
 
     Args:
         group: C_n or D_n.
         event_shape: (C, H, W); H and W may be None if neither a mask nor `soft` fixes them.
-        field_type: "trivial" (channels that do not mix, as colours) or "regular" (groups of |G| channels).
+        field_type: "trivial" (channels that do not mix, as colours), "regular" (groups of |G| channels), or a
+            `FieldType`, as the `encoded_type` of a `Squeeze`.
         mask: Boolean (H, W), True where pixels are kept; the group must map it to itself.
         flip: Keep what would be changed, and change what would be kept.
         hidden_fields: Regular fields in the hidden layers.
@@ -124,6 +155,7 @@ class GCoupling(Bijection):
         kernel_size, padding: Of every convolution; "zero" or "circular".
         max_log_scale: s stays within plus or minus this, smoothly.
         soft: The original's scale network in place of the equivariant one.
+        classes: How many labels there are; None for a layer without.
 
     Raises:
         ValueError: When there are not two fields to split and no mask, or when the mask does not fit.
@@ -134,7 +166,7 @@ class GCoupling(Bijection):
         group: PlanarGroup,
         event_shape: Shape,
         *,
-        field_type: str = "trivial",
+        field_type: str | FieldType = "trivial",
         mask: Tensor | None = None,
         flip: bool = False,
         hidden_fields: int = 8,
@@ -143,16 +175,18 @@ class GCoupling(Bijection):
         padding: str = "zero",
         max_log_scale: float = 2.0,
         soft: bool = False,
+        classes: int | None = None,
     ):
         super().__init__(event_shape)
-        self.group, self.flip, self.max_log_scale = group, flip, max_log_scale
-        fields = count_fields(group, event_shape, field_type)
-        size = event_shape[1:]
+        self.group, self.field_type, self.classes = group, field_type, classes
+        self.flip, self.max_log_scale = flip, max_log_scale
+        fields = FieldType.of_event(group, event_shape, field_type)
+        count, size = len(fields.orbits), event_shape[1:]
         if mask is None:
-            if fields < 2:
-                raise ValueError(f"expected two fields or more to split, or a mask; got {fields} and none")
-            kept, changed = (fields + 1) // 2, fields // 2
-            self.channels = [n * field_channels(group, field_type) for n in (kept, changed)]
+            if count < 2:
+                raise ValueError(f"expected two fields or more to split, or a mask; got {count} and none")
+            kept, changed = fields.split((count + 1) // 2)
+            self.channels = [kept.channels, changed.channels]
             if flip:
                 kept, changed = changed, kept
         else:
@@ -167,12 +201,12 @@ class GCoupling(Bijection):
             raise ValueError(f"expected a fixed size for a soft scale network; got {tuple(size)}")
         self.register_buffer("mask", mask)
         options = {"hidden_fields": hidden_fields, "depth": depth, "kernel_size": kernel_size}
-        options |= {"padding": padding, "field_type": field_type}
-        self.shift = FieldNetwork(group, kept, changed, **options)
+        options |= {"padding": padding, "classes": classes}
+        self.shift = FieldNetwork(kept, changed, **options)
         self.log_scale = (
-            InvariantPixelMap(group, kept, changed * field_channels(group, field_type), size, **options)
+            InvariantPixelMap(kept, changed.channels, size, **options)
             if soft
-            else FieldNetwork(group, kept, changed, **options)
+            else FieldNetwork(kept, changed, **options)
         )
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -191,33 +225,31 @@ class GCoupling(Bijection):
             return kept + changed
         return torch.cat([changed, kept] if self.flip else [kept, changed], 1)
 
-    def _affine(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+    def _affine(self, kept: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """(s(u), t(u)); both are zero at masked pixels, so that zeros stay zeros there."""
-        log_scale, shift = bounded(self.log_scale(kept), self.max_log_scale), self.shift(kept)
+        log_scale = bounded(self.log_scale(kept, context), self.max_log_scale)
+        shift = self.shift(kept, context)
         return (log_scale, shift) if self.mask is None else (log_scale * ~self.mask, shift * ~self.mask)
 
-    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, v = self._split(x)
-        log_scale, shift = self._affine(kept)
+        log_scale, shift = self._affine(kept, context)
         return self._join(kept, v * log_scale.exp() + shift), log_scale.flatten(1).sum(1)
 
-    def _decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, v = self._split(z)
-        log_scale, shift = self._affine(kept)
+        log_scale, shift = self._affine(kept, context)
         return self._join(kept, (v - shift) * (-log_scale).exp()), -log_scale.flatten(1).sum(1)
+
+    def extra_repr(self) -> str:
+        """What is split and how."""
+        split = "no mask"
+        if self.mask is not None:
+            split = f"mask keeps {int(self.mask.sum())} of {self.mask.numel()} pixels"
+        soft = ", soft" * isinstance(self.log_scale, InvariantPixelMap)
+        return f"{super().extra_repr()}, {split}{soft}, flip={self.flip}"
 
 
 def bounded(x: Tensor, limit: float) -> Tensor:
     """x near 0, within plus or minus limit everywhere: pointwise, so it commutes with permutations."""
     return limit * torch.tanh(x / limit)
-
-
-def count_fields(group: PlanarGroup, event_shape: Shape, field_type: str) -> int:
-    """How many fields the channels of (C, H, W) hold; ValueError where they do not come out even."""
-    size = field_channels(group, field_type)
-    if len(event_shape) != 3 or not event_shape[0] or event_shape[0] % size:
-        raise ValueError(
-            f"expected images (C, H, W) with C a multiple of {size} ({field_type} fields of {group}); "
-            f"got {tuple(event_shape)}"
-        )
-    return event_shape[0] // size

@@ -108,6 +108,7 @@ class ConvExponential(Bijection):
         )
         super().__init__((conv.in_channels, None, None))
         self.conv, self.max_norm = conv, max_norm
+        self.group, self.field_type = group, field_type
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the kernel anew, small: the layer starts near the identity."""
@@ -153,4 +154,5 @@ class ConvExponential(Bijection):
         return self.apply_series(z, weight, self.terms(z.dtype)), log_det
 
     def extra_repr(self) -> str:
-        return f"max_norm={self.max_norm}"
+        """With the cap."""
+        return f"{super().extra_repr()}, max_norm={self.max_norm:g}"

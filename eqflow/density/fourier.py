@@ -86,6 +86,7 @@ class FourierConv(Bijection):
             raise ValueError(f"expected a square canvas for {group}; got {size}")
         channels = 1 if field_type == "trivial" else len(group)
         super().__init__((fields * channels, *size))
+        self.group, self.field_type = group, field_type
         height, width = size
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
 
@@ -114,6 +115,8 @@ class FourierConv(Bijection):
         return self.log_gain[:, self.index].flatten(0, 1)
 
     def _filter(self, x: Tensor, log_spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        if not len(x):  # no transform takes an empty batch
+            return x, log_spectrum.sum().expand(0)
         half = torch.fft.rfft2(x) * log_spectrum[..., : x.shape[-1] // 2 + 1].exp()
         return torch.fft.irfft2(half, s=x.shape[-2:]), log_spectrum.sum().expand(len(x))
 

@@ -60,7 +60,7 @@ def exact(x: Tensor, y: Tensor, *, batch: int = 256) -> LogDet:
     units = torch.eye(size, dtype=x.dtype, device=x.device).view(size, 1, *x.shape[1:]).expand(-1, *x.shape)
     if size == 2:  # points: two products one after the other are faster than what batches them
         rows = [_products(unit[None], x, y, create_graph=keep)[0] for unit in units]
-        (a, b), (c, d) = (row.unbind(1) for row in rows)
+        (a, b), (c, d) = (row.flatten(1).unbind(1) for row in rows)  # images (2, 1, 1) too
         value = ((1 + a) * (1 + d) - b * c).abs().log()
     else:
         rows = [_products(chunk, x, y, create_graph=keep) for chunk in units.split(batch)]

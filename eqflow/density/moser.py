@@ -84,6 +84,10 @@ class Moser(Bijection):
             log_det = log_det + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
         return x, log_det
 
+    def extra_repr(self) -> str:
+        """With the steps."""
+        return f"{super().extra_repr()}, steps={self.steps}"
+
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.transport(x, 1, 0)
 

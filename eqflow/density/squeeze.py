@@ -8,6 +8,7 @@ from torch import Tensor
 from eqflow.symmetry import PlanarGroup
 
 from .bijection import Bijection, no_change
+from .fields import FieldType
 
 
 def corner_permutation(group: PlanarGroup, g: int) -> list[int]:
@@ -27,27 +28,24 @@ class Squeeze(Bijection):
     ==========  ==============  ===========================================
     group       one field in    fields out
     ==========  ==============  ===========================================
-    C1          trivial         4 regular (which is 4 trivial)
+    C1          trivial         4 trivial
     C2, D1      trivial         2 regular
     C4, D2      trivial         1 regular
-    D4          trivial         1 quotient, of 4 channels (see `lift`)
+    D4          trivial         1 quotient, of 4 channels
+    D4          that quotient   2 quotients of 4 channels, 1 regular
     all         regular         4 regular: channel h of field u is input channel h at corner h u
     ==========  ==============  ===========================================
 
     With a = (0, 0), b = (0, 1), c = (1, 1), d = (1, 0), C4's order is (a, d, c, b). Raster order is no
-    representation that a steerable layer knows, and fails for C4.
+    representation that a steerable layer knows, and fails for C4. What comes out is said by `encoded_type`:
+    hand it on, `GCoupling(group, shape, field_type=squeeze.encoded_type)`.
 
     The squeeze is a permutation of numbers: its log-determinant is 0.
 
     Args:
         group: C1, C2, C4, D1, D2 or D4, of which every element maps the grid to itself.
-        fields: How many fields come in; where they come out of a `Squeeze` and are quotients, as many as came
-            into that one.
-        in_type: "trivial", "regular", or the `Squeeze` whose quotients come in (so D4 can be squeezed twice).
-
-    Attributes:
-        out_type: "regular", or "quotient" if any orbit is smaller than the group.
-        out_fields: How many fields (orbits) come out.
+        fields: How many fields come in; or what comes in, as the `encoded_type` of another squeeze.
+        in_type: "trivial" or "regular", if `fields` is a number.
 
     Raises:
         ValueError: For another group or type, and for images of odd height or width.
@@ -55,84 +53,42 @@ class Squeeze(Bijection):
     Source: not in the paper; Dinh et al. 2017 (RealNVP) for the squeeze in raster order.
     """
 
-    def __init__(self, group: PlanarGroup, fields: int = 1, *, in_type: str | Squeeze = "trivial"):
+    def __init__(self, group: PlanarGroup, fields: int | FieldType = 1, *, in_type: str = "trivial"):
         if not all(group.is_exact(g) for g in group):
             raise ValueError(
                 f"expected a group that maps the grid to itself (C1, C2, C4, D1, D2, D4); got {group}"
             )
-        if isinstance(in_type, Squeeze):
-            if (in_type.group, in_type.fields) != (group, fields):
-                raise ValueError(
-                    f"expected a squeeze of {fields} fields of {group}; "
-                    f"got one of {in_type.fields} of {in_type.group}"
-                )
-            moves_in = in_type.moves
-        elif in_type == "regular":  # g sends channel k to channel g k
-            moves_in = [[group.compose(g, k) for k in group] for g in group]
-        elif in_type == "trivial":
-            moves_in = [[0] for _ in group]
-        else:
-            raise ValueError(f"expected 'trivial', 'regular' or a Squeeze; got {in_type!r}")
-        size = len(moves_in[0])
-        super().__init__((fields * size, None, None), (4 * fields * size, None, None))
-        self.group, self.fields, self._in_size, self._moves_in = group, fields, size, moves_in
+        taken = fields if isinstance(fields, FieldType) else FieldType.of(group, fields, in_type)
+        if taken.group != group:
+            raise ValueError(f"expected fields of {group}; got {taken!r}")
+        super().__init__((taken.channels, None, None), (4 * taken.channels, None, None))
+        self.group, self.field_type = group, taken
 
+        moves = [taken.moves(g) for g in group]
         corners = [corner_permutation(group, g) for g in group]
-        order, lifted = [], []  # pairs as 4 channel + corner; their places in the regular fields of `lift`
-        for pair in range(4 * size):
+        order, orbits = {}, []  # pairs, numbered 4 channel + corner, in the order of their appearance
+        for pair in range(4 * taken.channels):
             if pair not in order:
-                orbit = [4 * moves_in[g][pair // 4] + corners[g][pair % 4] for g in group]
-                order += dict.fromkeys(orbit)
-                lifted += [order.index(p) for p in orbit]
-        #: moves[g][k]: the channel, of one block of outputs, to which g moves channel k.
-        self.moves = [
-            [order.index(4 * moves_in[g][p // 4] + corners[g][p % 4]) for p in order] for g in group
-        ]
-        self.out_fields = fields * len(lifted) // len(group)
-        self.out_type = "regular" if len(lifted) == len(order) else "quotient"
-        self.register_buffer("order", torch.tensor(order), persistent=False)
-        self.register_buffer("lifted", torch.tensor(lifted), persistent=False)
+                orbit = [4 * moves[g][pair // 4] + corners[g][pair % 4] for g in group]
+                order |= dict.fromkeys(orbit)
+                places = list(dict.fromkeys(orbit))
+                orbits.append(tuple(places.index(p) for p in orbit))
+        self._encoded_type = FieldType(group, tuple(orbits))
+        self.register_buffer("order", torch.tensor(list(order)), persistent=False)
 
-    def act(self, g: int, x: Tensor) -> Tensor:
-        """g on events (B, C, H, W)."""
-        return self._act(g, x, self._moves_in)
-
-    def act_encoded(self, g: int, z: Tensor) -> Tensor:
-        """g on what `encode` gives, (B, 4 C, H/2, W/2)."""
-        return self._act(g, z, self.moves)
-
-    def _act(self, g: int, x: Tensor, moves: list[list[int]]) -> Tensor:
-        sources = moves[self.group.inverse(g)]  # channel k receives from g^-1 k
-        return self.group.act_image(g, x).unflatten(1, (-1, len(sources)))[:, :, sources].flatten(1, 2)
-
-    def lift(self, z: Tensor) -> Tensor:
-        """Output fields as regular fields (B, out_fields |G|, H/2, W/2), for steerable layers; equivariant.
-
-        Where `out_type` is "regular" nothing changes. A quotient field of D4 is copied: regular channel g is
-        the corner g p. This is not a bijection: use it inside of one, e.g. in a residual or a coupling's
-        network, `lambda z: squeeze.lower(network(squeeze.lift(z)))`.
-        """
-        return z.unflatten(1, (self.fields, -1))[:, :, self.lifted].flatten(1, 2)
-
-    def lower(self, y: Tensor) -> Tensor:
-        """Back from regular fields by averaging the copies: equivariant, and lower(lift(z)) = z."""
-        y = y.unflatten(1, (self.fields, -1))
-        copies = torch.bincount(self.lifted).to(y)
-        sums = y.new_zeros(*y.shape[:2], len(self.order), *y.shape[3:]).index_add(2, self.lifted, y)
-        return (sums / copies.view(-1, 1, 1)).flatten(1, 2)
+    @property
+    def encoded_type(self) -> FieldType:
+        """The fields that come out."""
+        return self._encoded_type
 
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         height, width = x.shape[-2:]
         if height % 2 or width % 2:
             raise ValueError(f"expected an even height and width; got {(height, width)}")
         pairs = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # (B, C, H/2, 2, W/2, 2)
-        pairs = pairs.permute(0, 1, 3, 5, 2, 4).flatten(1, 3).unflatten(1, (self.fields, -1))
-        return pairs[:, :, self.order].flatten(1, 2), no_change(x)
+        return pairs.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)[:, self.order], no_change(x)
 
     def _decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        pairs = z.unflatten(1, (self.fields, -1))[:, :, self.order.argsort()]
-        x = pairs.flatten(1, 2).unflatten(1, (-1, 2, 2)).permute(0, 1, 4, 2, 5, 3)  # (B, C, H/2, 2, W/2, 2)
+        pairs = z[:, self.order.argsort()].unflatten(1, (-1, 2, 2))
+        x = pairs.permute(0, 1, 4, 2, 5, 3)  # (B, C, H/2, 2, W/2, 2)
         return x.flatten(4, 5).flatten(2, 3), no_change(z)
-
-    def extra_repr(self) -> str:
-        return f"{self.group}, {self.fields} fields of {self._in_size} -> {self.out_fields} {self.out_type}"

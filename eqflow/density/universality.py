@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,6 +31,10 @@ class PaddedBlock(Bijection):
             raise ValueError(f"expected moves 'padding' or 'x'; got {moves!r}")
         super().__init__((2 * dimension,))
         self.residual, self.moves = residual, moves
+
+    def extra_repr(self) -> str:
+        """With the half that changes."""
+        return f"{super().extra_repr()}, moves={self.moves!r}"
 
     def _step(self, event: Tensor, sign: int) -> tuple[Tensor, Tensor]:
         x, p = event.chunk(2, 1)
@@ -90,11 +95,16 @@ def padded_chain(
     steps = math.ceil(scale / contraction)
     return Chain(
         [
-            PaddedBlock(dimension, lambda x: (f(x) - x) / scale, "padding"),
-            *(PaddedBlock(dimension, lambda p: scale / steps * p, "x") for _ in range(steps)),
-            PaddedBlock(dimension, lambda y: (inverse(y) - y) / scale, "padding"),
+            PaddedBlock(dimension, partial(_displacement, f, scale), "padding"),
+            *(PaddedBlock(dimension, partial(torch.mul, scale / steps), "x") for _ in range(steps)),
+            PaddedBlock(dimension, partial(_displacement, inverse, scale), "padding"),
         ]
     )
+
+
+def _displacement(f: Map, scale: float, x: Tensor) -> Tensor:
+    """(f(x) - x) / scale; a function of the module, so that chains can be pickled."""
+    return (f(x) - x) / scale
 
 
 def act_padded(act: Map, event: Tensor, action: str = "diagonal") -> Tensor:

@@ -157,7 +157,8 @@ class VectorCoupling(Bijection):
         if not isinstance(group, PlanarGroup) and group not in CONTINUOUS:
             raise ValueError(f"expected a PlanarGroup or one of {CONTINUOUS}; got {group!r}")
         super().__init__((2 * vectors,))
-        self.group, self.mode, self.flip, self.max_log_scale = group, mode, flip, max_log_scale
+        self.group, self.field_type = group, "vector"
+        self.mode, self.flip, self.max_log_scale = mode, flip, max_log_scale
         self.sizes = [(vectors + 1) // 2, vectors // 2]
         kept, changed = reversed(self.sizes) if flip else self.sizes
         heads = GroupHeads if isinstance(group, PlanarGroup) else InvariantHeads
@@ -181,6 +182,10 @@ class VectorCoupling(Bijection):
             m = m + row[..., :, None] * axis[:, None, None, :]
         norm = m.square().sum((-1, -2), keepdim=True)
         return m / (1 + norm / self.max_log_scale**2).sqrt(), shift
+
+    def extra_repr(self) -> str:
+        """With the mode, and which half changes."""
+        return f"{super().extra_repr()}, mode={self.mode!r}, flip={self.flip}"
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first, second = x.unflatten(1, (-1, 2)).split(self.sizes, 1)

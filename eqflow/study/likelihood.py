@@ -20,11 +20,14 @@ from eqflow.data import (
 )
 from eqflow.density import (
     ActNorm,
+    Bijection,
     Chain,
+    FieldType,
     GCoupling,
     GResidual,
     Logit,
     NormalizingFlow,
+    QuotientResidual,
     Squeeze,
     StandardNormal,
     dequantize,
@@ -50,39 +53,41 @@ def planar_group(name: str) -> PlanarGroup:
 def build(config: dict) -> NormalizingFlow:
     """The density: actnorms and layers in turn, after a logit if events are images; the base is normal.
 
-    Beyond the first scale every 2x2 block of pixels is squeezed into channels, as regular fields.
+    Beyond the first scale every 2x2 block of pixels is squeezed into channels.
     """
     group, shape = planar_group(config["group"]), tuple(config["event"])
-    links, kind, fields = [], "vector", shape[0]
+    links, fields = [], "vector"
     if len(shape) == 3:
-        links, kind = [Logit(shape, config["alpha"])], "trivial"
+        links, fields = [Logit(shape, config["alpha"])], FieldType.of(group, shape[0], "trivial")
     for scale in range(config["scales"]):
         if scale:
-            squeeze = Squeeze(group, fields, in_type=kind)
-            links.append(squeeze)
-            shape, fields, kind = (4 * shape[0], shape[1] // 2, shape[2] // 2), squeeze.out_fields, "regular"
-            if squeeze.out_type != "regular":
-                raise ValueError(f"expected a group whose squeezed fields are regular; got {group}")
+            links.append(Squeeze(group, fields))
+            fields = links[-1].encoded_type
+            shape = (fields.channels, shape[1] // 2, shape[2] // 2)
         for block in range(config["blocks"]):
-            links.append(ActNorm(shape, group, field_type=kind))
-            links.append(_layer(config, group, shape, kind, flip=bool(block % 2)))
+            links.append(ActNorm(shape, group, field_type=fields))
+            links.append(_layer(config, group, shape, fields, flip=bool(block % 2)))
     return NormalizingFlow(StandardNormal(shape), Chain(links))
 
 
-def _layer(config: dict, group: PlanarGroup, shape: tuple[int, ...], kind: str, *, flip: bool) -> nn.Module:
+def _layer(
+    config: dict, group: PlanarGroup, shape: tuple[int, ...], fields: str | FieldType, *, flip: bool
+) -> Bijection:
     if config["layer"] == "residual":
-        exact = len(shape) == 1
         options = {"coefficient": config["coefficient"], "hidden_fields": config["hidden_fields"]}
-        if not exact:
-            options |= {"logdet_options": config["roulette"], "padding": config["padding"]}
-        return GResidual(group, shape, field_type=kind, logdet="exact" if exact else "roulette", **options)
-    mask = folded_checkerboard(*shape[1:]) if kind == "trivial" else None  # later scales have fields to split
-    if mask is not None and not is_invariant(mask, group):
-        mask = None  # turns by less than a quarter keep no mask: colours are split
+        if len(shape) == 1:
+            return GResidual(group, shape, field_type=fields, logdet="exact", **options)
+        options |= {"logdet": "roulette", "logdet_options": config["roulette"], "padding": config["padding"]}
+        if fields.name == "quotient":
+            return QuotientResidual(fields, shape[1:], **options)
+        return GResidual(group, shape, field_type=fields.name, **options)
+    mask = folded_checkerboard(*shape[1:])
+    if not is_invariant(mask, group) or not mask.any():
+        mask = None  # turns by less than a quarter keep no mask, and 2x2 pixels have none: fields are split
     width, *more = config["hidden_fields"]
     options = {"hidden_fields": width, "depth": 1 + len(more), "soft": config["soft"]}
     return GCoupling(
-        group, shape, field_type=kind, mask=mask, flip=flip, padding=config["padding"], **options
+        group, shape, field_type=fields, mask=mask, flip=flip, padding=config["padding"], **options
     )
 
 

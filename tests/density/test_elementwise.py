@@ -32,6 +32,19 @@ def test_actnorm_of_vectors_has_no_shift():
     assert (z.unflatten(1, (2, 2)).square().mean((0, 2)) - 1).abs().max() < 1e-5
 
 
+def test_actnorm_of_a_nearly_constant_field_stays_bounded():
+    """The second channel is 5 up to rounding: 1 / std is 1e12, and -mean / std is no shift to start from."""
+    x = torch.randn(50, 2, 3, 3, generator=generator(), dtype=torch.float64)
+    x[:, 1] = 5 + 5e-12 * x[:, 1]
+    norm = ActNorm((2, 3, 3)).double()
+    norm.initialize(x)
+    assert norm.shift.abs().max() < 1001 and norm.log_scale.max() <= math.log(1000)
+    z = norm.encode(x)[0]
+    assert abs(z[:, 0].std().item() - 1) < 0.01 and abs(z[:, 1].mean().item()) < 1e-9
+    norm.initialize(1e-9 * x)  # not so units: all fields of small numbers get variance 1
+    assert torch.allclose(norm.encode(1e-9 * x)[0], z)
+
+
 def test_actnorm_starts_as_the_identity_and_goes_back():
     norm, x = ActNorm((2, 3, 3)), torch.randn(4, 2, 3, 3, generator=generator())
     assert torch.equal(norm.encode(x)[0], x)
@@ -59,9 +72,21 @@ def test_logit_at_the_ends(alpha, dtype):
     assert torch.allclose(z, expected, rtol=1e-6 if dtype == torch.float32 else 1e-12, atol=0)
 
 
-def test_logit_takes_no_grey_values():
-    with pytest.raises(ValueError, match=r"x in \[0, 1\] \(alpha = 0.05\); got 0 to 255"):
-        Logit((2,)).encode(torch.tensor([[0.0, 255.0]]))
+@pytest.mark.parametrize("alpha", [0.0, 0.05])
+def test_logit_of_events_outside_is_minus_infinity_for_these_alone(alpha):
+    x = torch.tensor([[0.2, 0.5], [0.2, 1.5], [-0.5, 0.5]], requires_grad=True)
+    z, log_det = Logit((2,), alpha).encode(x)
+    assert log_det[1:].tolist() == [-math.inf] * 2 and bool(z.isfinite().all())
+    assert torch.equal(log_det[:1], Logit((2,), alpha).encode(x[:1])[1])
+    (z.sum() + log_det[0]).backward()
+    assert x.grad[0].abs().min() > 0 and x.grad[1:].tolist() == [[0, 0], [0, 0]]
+    assert Logit((2,), alpha).encode(torch.tensor([[math.nan, 0.5]]))[1].isnan()  # no event, no density
+
+
+def test_nothing_is_set_from_grey_values():
+    chain = Chain([Logit((2,)), ActNorm((2,))])
+    with pytest.raises(ValueError, match="under Logit; got 1 of 2 outside, with numbers from 0 to 255"):
+        initialize(chain, torch.tensor([[0.0, 255.0], [0.0, 1.0]]))
 
 
 def test_dequantize_is_uniform_within_a_level():

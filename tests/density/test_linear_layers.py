@@ -12,7 +12,6 @@ from eqflow.density.exponential import ConvExponential, norm_bound, series_remai
 from eqflow.density.fourier import FourierConv, UnitaryDFT
 from eqflow.density.squeeze import Squeeze
 from eqflow.symmetry import cyclic, dihedral, equivariance_error
-from eqflow.symmetry.steerable import SteerableConv2d
 
 C1, C2, C4, D1, D2, D4 = cyclic(1), cyclic(2), cyclic(4), dihedral(1), dihedral(2), dihedral(4)
 GRID_GROUPS = [C1, C2, C4, D1, D2, D4]
@@ -54,10 +53,8 @@ def test_channel_order_of_c4_is_a_d_c_b():
 
 @every_group
 def test_squeeze_of_trivial_fields_says_what_comes_out(group):
-    squeeze = Squeeze(group, 3)
-    quotient = group == D4
-    assert squeeze.out_type == ("quotient" if quotient else "regular")
-    assert squeeze.out_fields == (3 if quotient else 12 // len(group))
+    expected = {C1: "12 trivial", C2: "6 regular", C4: "3 regular", D1: "6 regular", D2: "3 regular"}
+    assert str(Squeeze(group, 3).encoded_type) == (expected | {D4: "3 quotient (4)"})[group]
 
 
 @every_group
@@ -68,10 +65,10 @@ def test_squeeze_commutes_with_the_group_in_every_bit(group):
         act = group.act_image if in_type == "trivial" else group.act_field
         z = squeeze.encode(x)[0]
         for g in group:
-            assert torch.equal(squeeze.act(g, x), act(g, x))
-            assert torch.equal(squeeze.encode(act(g, x))[0], squeeze.act_encoded(g, z))
-            if squeeze.out_type == "regular":  # the same action that steerable layers know
-                assert torch.equal(squeeze.act_encoded(g, z), group.act_field(g, z))
+            assert torch.equal(squeeze.field_type.act(g, x), act(g, x))
+            assert torch.equal(squeeze.encode(act(g, x))[0], squeeze.encoded_type.act(g, z))
+            if squeeze.encoded_type.name == "regular":  # the same action that steerable layers know
+                assert torch.equal(squeeze.encoded_type.act(g, z), group.act_field(g, z))
         assert torch.equal(squeeze.decode(z)[0], x)
 
 
@@ -88,30 +85,13 @@ def test_of_24_channel_orders_four_are_regular_fields_of_c4_and_raster_is_not():
     assert working == [(0, 2, 3, 1), (1, 0, 2, 3), (2, 3, 1, 0), (3, 1, 0, 2)]
 
 
-@every_group
-def test_lifted_output_feeds_a_steerable_convolution(group):
-    squeeze, x = Squeeze(group, 2), randn(1, 2, 8, 8)
-    conv = generic(SteerableConv2d(group, squeeze.out_fields, squeeze.out_fields))
-    z = squeeze.encode(x)[0]
-    lifted = squeeze.lift(z)
-    assert torch.equal(squeeze.lower(lifted), z)
-    assert squeeze.out_type == "quotient" or torch.equal(lifted, z)
-    network = lambda image: squeeze.lower(conv(squeeze.lift(squeeze.encode(image)[0])))  # noqa: E731
-    assert worst(network, x, group, group.act_image, squeeze.act_encoded) < 1e-13
-
-
 def test_d4_squeezed_twice_has_quotients_and_one_regular_field():
     first = Squeeze(D4)
-    second = Squeeze(D4, in_type=first)
+    second = Squeeze(D4, first.encoded_type)
     x = randn(1, 1, 8, 8)
     encode = lambda image: second.encode(first.encode(image)[0])[0]  # noqa: E731
-    assert (second.out_fields, second.out_type) == (3, "quotient")
-    assert worst(encode, x, D4, D4.act_image, second.act_encoded) == 0
-    lifted = second.lift(encode(x))
-    assert lifted.shape == (1, 3 * 8, 2, 2)
-    assert all(
-        torch.equal(second.lift(second.act_encoded(g, encode(x))), D4.act_field(g, lifted)) for g in D4
-    )
+    assert str(second.encoded_type) == "2 quotient (4) + 1 regular"
+    assert worst(encode, x, D4, D4.act_image, second.encoded_type.act) == 0
 
 
 def test_squeeze_rejects_what_it_cannot_do():
@@ -119,10 +99,10 @@ def test_squeeze_rejects_what_it_cannot_do():
         Squeeze(C2).encode(torch.zeros(1, 1, 4, 5))
     with pytest.raises(ValueError, match="maps the grid to itself"):
         Squeeze(cyclic(8))
-    with pytest.raises(ValueError, match="expected 'trivial', 'regular' or a Squeeze"):
+    with pytest.raises(ValueError, match="got 'vector'"):
         Squeeze(C4, in_type="vector")
-    with pytest.raises(ValueError, match="expected a squeeze of 2 fields of C4; got one of 1 of C4"):
-        Squeeze(C4, 2, in_type=Squeeze(C4))
+    with pytest.raises(ValueError, match=r"expected fields of C4; got FieldType\(D4, 1 quotient \(4\)\)"):
+        Squeeze(C4, Squeeze(D4).encoded_type)
 
 
 # ---- exponential

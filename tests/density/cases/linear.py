@@ -42,7 +42,7 @@ def squeezed(group, in_type, side):
         (channels, side, side),
         group,
         act_of(group, in_type),
-        squeeze.act_encoded,
+        squeeze.encoded_type.act,
         broken,
     )
 
@@ -50,7 +50,7 @@ def squeezed(group, in_type, side):
 def squeezed_twice(group, side):
     def make(generator, raster=False):
         first = Squeeze(group)
-        second = Squeeze(group, in_type=first)
+        second = Squeeze(group, first.encoded_type)
         if raster:
             second.order = torch.arange(len(second.order))
         return Chain([generic(GroupCirculant(group, 1, field_type="trivial"), generator), first, second])
@@ -61,7 +61,7 @@ def squeezed_twice(group, side):
         (1, side, side),
         group,
         group.act_image,
-        make(torch.Generator())[2].act_encoded,
+        make(torch.Generator())[2].encoded_type.act,
         lambda g: make(g, raster=True),
     )
 
