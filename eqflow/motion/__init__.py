@@ -5,5 +5,13 @@ from .cells import TranslationCell
 from .classifier import ActionClassifier
 from .models import FramePredictor
 from .rotation import RotationCell
+from .state import State
 
-__all__ = ["ActionClassifier", "Conv3dClassifier", "FramePredictor", "RotationCell", "TranslationCell"]
+__all__ = [
+    "ActionClassifier",
+    "Conv3dClassifier",
+    "FramePredictor",
+    "RotationCell",
+    "State",
+    "TranslationCell",
+]
