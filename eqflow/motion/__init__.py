@@ -6,5 +6,14 @@ from .classifier import ActionClassifier
 from .fit import fit
 from .models import FramePredictor
 from .rotation import RotationCell
+from .state import State
 
-__all__ = ["ActionClassifier", "Conv3dClassifier", "FramePredictor", "RotationCell", "TranslationCell", "fit"]
+__all__ = [
+    "ActionClassifier",
+    "Conv3dClassifier",
+    "FramePredictor",
+    "RotationCell",
+    "State",
+    "TranslationCell",
+    "fit",
+]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from eqflow.symmetry.constants import made_once
 
 Shifts = tuple[tuple[int, int], ...]  # (vx, vy) of every slice, px/frame
 # One entry per tap of the kernel along V: the slices that it reads and the slices that it adds them to.
@@ -53,7 +54,7 @@ class Geometry(NamedTuple):
     unspread: Gather | None
 
 
-@lru_cache(maxsize=64)
+@made_once(maxsize=64)
 def geometry(shifts: Shifts, taps: Taps, count: int, height: int, width: int, pad: int, device) -> Geometry:
     """Where everything comes from, for a state of `count` slices on a canvas of height x width pixels."""
 

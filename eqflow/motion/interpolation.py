@@ -17,17 +17,17 @@ spline     16    cubic B-spline through all pixels (Unser 1999): the state is fi
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from eqflow.symmetry.constants import made_once
 from eqflow.symmetry.grid import quarter_turns, rotation_matrix
 
+from .by_hand import ByHand, first_order
 from .cells import CircularConv
-from .first_order import first_order
 
 INTERPOLATIONS = {  # name: (half the support in pixels, weight at distance d >= 0 within it)
     "bilinear": (1, lambda d: 1 - d),
@@ -45,6 +45,7 @@ class Table(NamedTuple):
     rows: Tensor
     offsets: Tensor
     weights: Tensor
+    at: Tensor  # the output pixel of every tap
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, H, W, K) -> (B, H, W, K)."""
@@ -61,6 +62,12 @@ class Table(NamedTuple):
         ]
         return torch.stack(out).view(x.shape)
 
+    def plain(self, x: Tensor) -> Tensor:
+        """The same in operations that batch and trace."""
+        x = x.flatten(1, 2)
+        taps = x.index_select(1, self.rows) * self.weights[:, None]
+        return torch.zeros_like(x).index_add(1, self.at, taps)
+
 
 class Turn(NamedTuple):
     """A turn by one angle, linear in the pixels, and its transpose `back`; without a table, the identity."""
@@ -72,6 +79,10 @@ class Turn(NamedTuple):
     def __call__(self, x: Tensor) -> Tensor:
         """Turn (B, H, W, K); may return x itself."""
         return x if self.table is None else self.table(self._solve(x))
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The same in operations that batch and trace."""
+        return x if self.table is None else self.table.plain(self._solve(x)).view(x.shape)
 
     def back(self, grad: Tensor) -> Tensor:
         """The transposed map."""
@@ -85,12 +96,12 @@ class Turn(NamedTuple):
 
 
 def _table(at: Tensor, reads: Tensor, weights: Tensor, pixels: int, dtype, device) -> Table:
-    order = at.argsort(stable=True)
     offsets = torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(at, minlength=pixels).cumsum(0)])
-    return Table(reads[order].to(device), offsets.to(device), weights[order].to(device, dtype))
+    order, weights = at.argsort(stable=True), weights.to(dtype)
+    return Table(*(x.to(device) for x in (reads[order], offsets, weights[order], at[order])))
 
 
-@lru_cache(maxsize=512)
+@made_once(maxsize=512)
 def turn(degrees: float, height: int, width: int, interpolation: str, dtype, device) -> Turn:
     """The counter-clockwise turn (seen with row 0 on top) of a canvas about its centre.
 
@@ -140,7 +151,7 @@ def _spline_coefficients(n: int) -> Tensor:
     return torch.linalg.inv(samples)
 
 
-class Turned(torch.autograd.Function):
+class Turned(ByHand):
     """Slice i turned by turns[i], (V, B, H, W, K); one slice (1, B, H, W, K) may stand for all of them."""
 
     @staticmethod
@@ -154,8 +165,12 @@ class Turned(torch.autograd.Function):
         back = torch.stack([turn.back(g) for turn, g in zip(ctx.turns, grad, strict=True)])
         return back.sum(0, keepdim=True) if ctx.shared else back, None
 
+    @staticmethod
+    def plain(x, turns):
+        return torch.stack([turn.plain(_at(x, i)) for i, turn in enumerate(turns)])
 
-class TurnedMaximum(torch.autograd.Function):
+
+class TurnedMaximum(ByHand):
     """Maximum over V of the slices (V, B, H, W, K), each turned, its orientations rolled -> (B, H, W, K).
 
     Only where the maximum is, is kept for backward; at exact ties the first slice gets the gradient.
@@ -188,6 +203,12 @@ class TurnedMaximum(torch.autograd.Function):
             out[i] = turn.back(mine)
         return out, None, None, None
 
+    @staticmethod
+    def plain(h, turns, rolls, orientations):
+        turned = [turn.plain(_at(h, i)) for i, turn in enumerate(turns)]
+        moved = [roll_orientations(z, r, orientations) for z, r in zip(turned, rolls, strict=True)]
+        return torch.stack(moved).max(0).values
+
 
 def roll_orientations(x: Tensor, roll: int, orientations: int) -> Tensor:
     """Orientation n of every field (..., fields * N) goes to n + roll."""
@@ -196,7 +217,7 @@ def roll_orientations(x: Tensor, roll: int, orientations: int) -> Tensor:
     return x.unflatten(-1, (-1, orientations)).roll(roll, -1).flatten(-2)
 
 
-class RotatingStep(torch.autograd.Function):
+class RotatingStep(ByHand):
     """sigma(W_i * turn_i h_i + u_i), or sigma(W * h_i + U * x_i): zero padding, slice by slice in the cache.
 
     Args:
@@ -262,6 +283,14 @@ class RotatingStep(torch.autograd.Function):
                     dh[0] += dz
         d_drive = torch.stack(d_drive) if need_drive else None
         return dh, d_drive, torch.stack(d_outer), d_inner if inner is not None else None, None, None
+
+    @staticmethod
+    def plain(h, drive, outer, inner, turns, nonlinearity):
+        out = []
+        for i in range(len(drive) if turns is None else len(turns)):
+            x = _at(h, i) if turns is None else turns[i].plain(_at(h, i))
+            out.append(_conv(x, _at(outer, i)) + (drive[0] if inner is None else _conv(drive[i], inner)))
+        return getattr(torch, nonlinearity)(torch.stack(out))
 
 
 def zero_padded_conv(x: Tensor, weight: Tensor, nonlinearity: str = "linear") -> Tensor:

@@ -10,6 +10,9 @@ Everything is channels-last, (B, V, H, W, K), so that a pixel is one row of K co
 * on a CPU the batch is walked in chunks that fit the cache, so that gather, convolution, addition and
   nonlinearity meet there.
 
+Under transforms, and while something traces, the same step is made of plain rolls and convolutions: see
+`by_hand.ByHand`.
+
 Source of the recurrence: Keller, "Flow Equivariant Recurrent Neural Networks" (2025), section 4.
 """
 
@@ -20,7 +23,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .first_order import first_order
+from .by_hand import ByHand, first_order
 from .geometry import STILL, Shifts, Slices, Taps, geometry
 
 CHUNK_BYTES = 1 << 20  # of gathered state: about an L2 cache
@@ -57,7 +60,7 @@ def moving_step(
     Args:
         h: State (B, V, H, W, C), or (B, 1, H, W, C) when it is the same for every nu (then convolved once).
             For one still slice (B, H, W, C) will do; the next state is then (B, H, W, K).
-        u: What every slice is given, (B, H, W, K), or None.
+        u: What every slice is given, (B, H, W, K), or one for each, (B, V, H, W, K); or None.
         weight: (K, C, k, k), or (K, C, D, k, k) with one kernel per tap along V; k odd.
         shifts: |V| whole-pixel velocities.
         taps: D pairs (slices read, slices added to); None stands for no mixing over V.
@@ -77,7 +80,7 @@ def moving_step(
         taps = ((every, every),)
     elif len(taps) > 1:  # taps reach over the edge of V, so that even equal slices end up different
         h = h.expand(-1, len(shifts), -1, -1, -1)
-    return _MovingStep.apply(h, u, weight, shifts, taps, nonlinearity, pool, keep or not pool, private)
+    return _MovingStep.call(h, u, weight, shifts, taps, nonlinearity, pool, keep or not pool, private)
 
 
 def circular_conv(x: Tensor, weight: Tensor, nonlinearity: str = "linear") -> Tensor:
@@ -85,7 +88,7 @@ def circular_conv(x: Tensor, weight: Tensor, nonlinearity: str = "linear") -> Te
     return moving_step(x, None, weight, STILL, nonlinearity=nonlinearity)[0]
 
 
-class _MovingStep(torch.autograd.Function):
+class _MovingStep(ByHand):
     @staticmethod
     def forward(ctx, h, u, weight, shifts, taps, nonlinearity, pool, keep, private):
         inputs = h, weight
@@ -103,7 +106,7 @@ class _MovingStep(torch.autograd.Function):
             for tap, w in zip(where.taps, kernels, strict=True):
                 z = _add_at(z, tap.targets, _conv(tap.read(x), w))
             z = z if where.spread is None else where.spread(z)
-            z = z if u is None else z.add_(u[here].unsqueeze(1))
+            z = z if u is None else z.add_(_five(u[here], 1))
             z = ACTIVATIONS[nonlinearity][0](z, z if out is None else out[here])
             if pool:
                 best = z.amax(1)
@@ -112,7 +115,7 @@ class _MovingStep(torch.autograd.Function):
                 first = _put(first, here, _first_maximum(z, best), b)
         out = z if keep and out is None else out
         out = out.squeeze(1) if inputs[0].ndim == 4 else out
-        ctx.rest = where, step, v, nonlinearity, private
+        ctx.rest = where, step, v, nonlinearity, private, u is not None and u.ndim == 5
         ctx.save_for_backward(*inputs, out if pool or nonlinearity != "linear" else None, pooled, first)
         ctx.set_materialize_grads(False)
         return out, pooled
@@ -125,7 +128,7 @@ class _MovingStep(torch.autograd.Function):
         h, weight, out, pooled, first = ctx.saved_tensors
         shapes = h.shape, weight.shape
         h, weight, out, grad = _five(h, 1), _five(weight, 2), _five(out, 1), _five(grad, 1)
-        where, step, v, nonlinearity, private = ctx.rest
+        where, step, v, nonlinearity, private, lifted = ctx.rest
         activation_grad = ACTIVATIONS[nonlinearity][1]
         need_h, need_u, need_w = ctx.needs_input_grad[:3]
         b, (k, c, _, *kernel) = len(h), weight.shape
@@ -148,7 +151,9 @@ class _MovingStep(torch.autograd.Function):
                     d.scatter_add_(1, at, grad_pooled[here].unsqueeze(1))
                 mine = private or grad_pooled is not None
                 d = activation_grad(d, state, d if mine else torch.empty_like(d))
-            if need_u:
+            if need_u and lifted:  # a copy, since dh may come to lie where d is
+                du = _put(du, here, d.clone(), b)
+            elif need_u:
                 du = _put(du, here, d.sum(1) if v > 1 else d[:, 0], b)
             d = d if where.spread is None else where.unspread(d).sum(1, keepdim=True)
             dx, x = None, h[here]
@@ -169,6 +174,22 @@ class _MovingStep(torch.autograd.Function):
         dw = torch.stack(dw, 2).to(weight.dtype)
         dw = dw if narrow else dw.flip(-2, -1).transpose(0, 1)
         return dh, du, dw.reshape(shapes[1]), *(None,) * 6
+
+    @staticmethod
+    def plain(h, u, weight, shifts, taps, nonlinearity, pool, keep, private):
+        squeezed, weight = h.ndim == 4, _five(weight, 2)
+        h = _five(h, 1).expand(-1, len(shifts), -1, -1, -1)
+        moved = [x.roll((vy, vx), (1, 2)) for x, (vx, vy) in zip(h.unbind(1), shifts, strict=True)]
+        sums = [0] * len(moved)
+        for (sources, targets), w in zip(taps, weight.unbind(2), strict=True):
+            z = _conv(_wrapped(torch.stack([moved[s] for s in sources], 1), w.shape[-1] // 2), w)
+            for target, part in zip(targets, z.unbind(1), strict=True):
+                sums[target] = sums[target] + part
+        z = torch.stack(sums, 1)
+        z = z if u is None else z + _five(u, 1)
+        z = z if nonlinearity == "linear" else getattr(torch, nonlinearity)(z)
+        pooled = z.max(1).values if pool else None  # as above, the first slice gets the gradient
+        return (z.squeeze(1) if squeezed else z) if keep else None, pooled
 
 
 def _five(x: Tensor | None, axis: int) -> Tensor | None:
@@ -196,6 +217,14 @@ def _add_at(total: Tensor | None, slices: Slices, term: Tensor) -> Tensor:
     if total is None:
         total = term.new_zeros(len(term), slices.count, *term.shape[2:])
     return total.add_(term) if slices.index is None else total.index_add_(1, slices.index, term)
+
+
+def _wrapped(x: Tensor, pad: int) -> Tensor:
+    """Circularly padded, (b, V, H, W, K) -> (b, V, H + 2 pad, W + 2 pad, K)."""
+    for axis in (2, 3):
+        size = x.shape[axis]
+        x = x.index_select(axis, torch.arange(-pad, size + pad, device=x.device).remainder(size))
+    return x
 
 
 def _images(x: Tensor) -> Tensor:

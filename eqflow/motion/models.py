@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from eqflow.symmetry.steerable import SteerableConv2d
 
-from . import interpolation, kernels
-from .cells import CircularConv, TranslationCell
+from .cells import CircularConv, TranslationCell, whole
 from .rotation import RotationCell
+from .state import State
 
 
 class FramePredictor(nn.Module):
@@ -24,6 +26,10 @@ class FramePredictor(nn.Module):
     Theorem 4.1 therefore holds for the T states that read the moving input (see the cells): the frame
     fed twice stands still for one step, so that later states and the predictions follow the motion only as
     far as the net has learned to.
+
+    Every part is called as a module, so that a forward hook fires: on the cell at every step (called with its
+    drive u), on the decoder's layers for every prediction, on the cell's convolutions as `RotationCell` says,
+    and in a `TranslationCell` on U once for all frames that are read, on W at every step but the first.
 
     Args:
         cell: The recurrence.
@@ -44,73 +50,144 @@ class FramePredictor(nn.Module):
         super().__init__()
         if pool not in ("max", "mean"):
             raise ValueError(f'expected pool "max" or "mean"; got {pool!r}')
-        if decoder_layers < 0:
-            raise ValueError(f"expected decoder_layers >= 0; got {decoder_layers}")
+        whole("decoder_layers", decoder_layers, 0)
         if decoder not in ("equivariant", "plain"):
             raise ValueError(f'expected decoder "equivariant" or "plain"; got {decoder!r}')
         self.cell, self.pool = cell, pool
         if isinstance(cell, RotationCell):
             self.decoder = cell.decoder(decoder, decoder_layers)
-            self._convolve = interpolation.zero_padded_conv
         else:
             widths = [cell.hidden_channels] * (decoder_layers + 1)
             layers = zip(widths, [*widths[1:], cell.in_channels], strict=True)
             self.decoder = nn.ModuleList(CircularConv(c, k, 3) for c, k in layers)
-            self._convolve = kernels.circular_conv
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight anew, in the order of `parameters()`."""
         for part in (self.cell, *self.decoder):
             part.reset_parameters(generator)
 
-    def filters(self) -> list[Tensor]:
-        """The decoder's ordinary filters (K, C, 3, 3), layer by layer."""
-        return [f.expand()[0] if isinstance(f, SteerableConv2d) else f.weight for f in self.decoder]
+    def decode(self, pooled: Tensor, filters: list[Tensor | None] | None = None) -> Tensor:
+        """(B, H, W, K) -> frame (B, C, H, W); `filters` are those of steerable layers, if expanded."""
+        filters = self._expanded() if filters is None else filters
+        for i, (layer, weight) in enumerate(zip(self.decoder, filters, strict=True)):
+            last = i + 1 == len(filters)
+            pooled = layer(pooled, "linear" if last else "relu", *([] if weight is None else [weight]))
+        return pooled.permute(0, 3, 1, 2)
 
-    def decode(self, pooled: Tensor, filters: list[Tensor] | None = None) -> Tensor:
-        """(B, H, W, K) -> frame (B, C, H, W); `filters` are those of `filters()`, for many calls."""
-        *between, last = self.filters() if filters is None else filters
-        for weight in between:
-            pooled = self._convolve(pooled, weight, "relu")
-        return self._convolve(pooled, last).permute(0, 3, 1, 2)
+    def _expanded(self) -> list[Tensor | None]:
+        return [f.expand()[0] if isinstance(f, SteerableConv2d) else None for f in self.decoder]
+
+    def read(
+        self,
+        frames: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Sequence[int] | Tensor | None = None,
+    ) -> State:
+        """The state after these frames, without a prediction; arguments as of `forward`.
+
+        A length may be 0 where a state is given.
+        """
+        return self._read(frames, state, lengths, least=int(state is None), private=False)[0]
 
     def forward(
-        self, frames: Tensor, horizon: int, *, return_hidden: bool = False
-    ) -> Tensor | tuple[Tensor, Tensor]:
+        self,
+        frames: Tensor,
+        horizon: int,
+        *,
+        state: State | None = None,
+        lengths: Sequence[int] | Tensor | None = None,
+        return_hidden: bool = False,
+        return_state: bool = False,
+    ) -> Tensor | tuple:
         """Predict the frames that follow.
+
+        Reading in pieces is reading the whole: `read` (or `return_state`) hands the state from one piece to
+        the next. Between them `state.detach()` cuts the graph, and `state.reset(mask)` starts samples anew.
 
         Args:
             frames: (B, T, C, H, W), T >= 1.
             horizon: How many frames to predict, at least 1.
-            return_hidden: Also return the hidden state after every step.
+            state: After the frames that came before these, as returned; None if there were none.
+            lengths: B numbers in 1..T: sample b consists of its first lengths[b] frames, the others are not
+                looked at. Everything is as if each sample were run alone.
+            return_hidden: Also return the hidden state after every step; a sample that has read its last
+                frame keeps its state until the predictions begin.
+            return_state: Also return the state after the frames that were read, before the predictions.
 
         Returns:
-            Prediction (B, horizon, C, H, W); with `return_hidden` also states (B, T + horizon, V, K, H, W).
+            Prediction (B, horizon, C, H, W); with `return_hidden` also states (B, T + horizon, V, K, H, W);
+            with `return_state` also a `State`, the last of a tuple.
         """
-        channels = self.cell.in_channels
-        if frames.ndim != 5 or frames.shape[1] < 1 or frames.shape[2] != channels:
-            raise ValueError(f"expected frames (B, T, {channels}, H, W), T >= 1; got {tuple(frames.shape)}")
-        if horizon < 1:
-            raise ValueError(f"expected horizon >= 1; got {horizon}")
-        driven = self.cell.drive(frames.flatten(0, 1)).unflatten(
-            0, frames.shape[:2]
-        )  # all frames in one call
-        h, states, predictions, filters = None, [], [], self.filters()
-        for u in driven.unbind(1):
-            h, _ = self.cell.step(u, h, private=not return_hidden)
-            if return_hidden:
-                states.append(h)
+        horizon, filters = whole("horizon", horizon), self._expanded()
+        private = not (return_hidden or return_state)
+        states, predictions = [] if return_hidden else None, []
+        read, u, options = self._read(frames, state, lengths, least=1, private=private, states=states)
+        state = read
         for left in reversed(range(horizon)):
-            keep = left > 0 or return_hidden  # the last state is only looked at through its maximum
-            h, pooled = self.cell.step(u, h, pool=self.pool == "max", keep=keep, private=not return_hidden)
+            if self.pool == "max":  # the last state is only looked at through its maximum
+                keep = left > 0 or return_hidden
+                state, pooled = self.cell(state=state, u=u, pool=True, keep=keep, **options)
+            else:
+                state = self.cell(state=state, u=u, **options)
+                pooled = self.cell.slices(state).mean(1).permute(0, 2, 3, 1)
             if return_hidden:
-                states.append(h)
-            if pooled is None:
-                pooled = self.cell.slices(h).mean(1).permute(0, 2, 3, 1)
+                states.append(state)
             predictions.append(self.decode(pooled, filters))
             if left:
                 u = self.cell.drive(predictions[-1].detach())
-        prediction = torch.stack(predictions, 1)
-        if not return_hidden:
-            return prediction
-        return prediction, torch.stack([self.cell.slices(state) for state in states], 1)
+        out = [torch.stack(predictions, 1)]
+        if return_hidden:
+            out.append(torch.stack([self.cell.slices(s) for s in states], 1))
+        if return_state:
+            out.append(read)
+        return tuple(out) if len(out) > 1 else out[0]
+
+    def _read(
+        self,
+        frames: Tensor,
+        state: State | None,
+        lengths: Sequence[int] | Tensor | None,
+        *,
+        least: int,
+        private: bool,
+        states: list[State] | None = None,
+    ) -> tuple[State, Tensor, dict]:
+        """The state after the frames, the drive of each sample's last one, and options of the cell's steps.
+
+        `states`, if given, gets the state after every frame.
+        """
+        channels = self.cell.in_channels
+        self.cell.check(frames, "frames")
+        if frames.ndim != 5 or frames.shape[1] < 1 or frames.shape[2] != channels:
+            raise ValueError(f"expected frames (B, T, {channels}, H, W), T >= 1; got {tuple(frames.shape)}")
+        batch, steps = frames.shape[:2]
+        options = {"private": private}
+        if isinstance(self.cell, RotationCell):
+            options["filters"] = self.cell.filters()
+        last = [steps - 1] * batch if lengths is None else _last(lengths, batch, steps, least)
+        ragged = any(end < steps - 1 for end in last)
+        if ragged:  # what is not read may be anything, even NaN, of which a product with 0 would be NaN
+            unread = torch.arange(steps) > torch.tensor(last)[:, None]
+            frames = frames.masked_fill(unread.to(frames.device)[..., None, None, None], 0)
+        # all frames in one call
+        driven = self.cell.drive(frames.flatten(0, 1)).unflatten(0, (batch, steps))
+        for t, u in enumerate(driven.unbind(1)):
+            reading = [b for b, end in enumerate(last) if t <= end]
+            if len(reading) == batch:
+                state = self.cell(state=state, u=u, **options)
+            elif reading:
+                new = self.cell(state=state.take(reading), u=u[reading], **options)
+                state = state.put(reading, new)
+            if states is not None:
+                states.append(state)
+        return state, driven[range(batch), last] if ragged else u, options
+
+
+def _last(lengths: Sequence[int] | Tensor, batch: int, steps: int, least: int) -> list[int]:
+    """Index of the last frame of every sample, from checked lengths."""
+    found = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
+    whole_numbers = all(isinstance(n, int) and least <= n <= steps for n in found)
+    if len(found) != batch or not whole_numbers:
+        raise ValueError(f"expected {batch} whole lengths in {least}..{steps}; got {found}")
+    return [n - 1 for n in found]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from eqflow.symmetry import MotionSet, Rotation, cyclic
 from eqflow.symmetry.steerable import SteerableConv2d
 
+from .cells import MotionCell, whole
 from .interpolation import (
     INTERPOLATIONS,
     RotatingStep,
@@ -22,27 +22,28 @@ from .interpolation import (
     turn,
     zero_padded_conv,
 )
+from .state import State
 
 FED_BACK = 1 / 3  # gain of first weights: a prediction is fed back, and must not grow on its way
 
 
-class RotationState(NamedTuple):
-    """The state after frame t.
+class SteerableLayer(SteerableConv2d):
+    """A steerable convolution without bias, zeros outside, channels-last: (B, H, W, C) -> (B, H, W, K)."""
 
-    Attributes:
-        h: (V, B, H, W, K), or (1, B, H, W, K) while it is the same for every slice (after frame 0).
-        t: Index of the last frame read; slice omega has turned by omega t degrees since frame 0.
-        filters: U and W, expanded once for the sequence: (K, C, k, k) and (1 or V, K, m K, k, k), where m
-            is the side of the kernel along V. They belong to the weights and the graph of frame 0: a
-            sequence that goes on after a step of the optimizer, or begins under `no_grad`, keeps them.
-    """
-
-    h: Tensor
-    t: int
-    filters: tuple[Tensor, Tensor]
+    def forward(self, x: Tensor, nonlinearity: str = "linear", weight: Tensor | None = None) -> Tensor:
+        """With `weight` its filter (K, C, k, k), for who has it expanded already."""
+        return zero_padded_conv(x, self.expand()[0] if weight is None else weight, nonlinearity)
 
 
-class RotationCell(nn.Module):
+class TurningConv(SteerableConv2d):
+    """The state's convolution, fused with what surrounds it."""
+
+    def forward(self, *args) -> Tensor:
+        """As `interpolation.RotatingStep`; filters come expanded, and turned for every slice."""
+        return RotatingStep.call(*args)
+
+
+class RotationCell(MotionCell):
     r"""The flow equivariant recurrence for rotations about the centre of the canvas.
 
     .. math:: h_t(\omega) = \sigma(W * \psi_1(\omega) h_{t-1}(\omega) + U * x_t), \qquad \omega \in V
@@ -97,6 +98,14 @@ class RotationCell(nn.Module):
 
     so that a slice is still never interpolated, but what it reads of its neighbours is.
 
+    A frame cannot be lifted, as that of a `TranslationCell` can: a slice holds regular fields, and U reads
+    images; and to hand slices on in the common frame would interpolate the state, which "input" avoids.
+
+    Filters are expanded at every step, or once for many: `cell(x, state, filters=cell.filters())`, as
+    `FramePredictor` does. A forward hook on `hidden_conv` fires at every step but the first, one on
+    `input_conv` with rotate="state" for every frame and with "input" for the first alone (and, mixing over V,
+    for every one): later U is applied within `hidden_conv`, slice by slice in the cache.
+
     Args:
         in_channels: C.
         hidden_fields: Regular fields; K = hidden_fields * orientations channels, field by field.
@@ -126,18 +135,23 @@ class RotationCell(nn.Module):
         rotate: str = "input",
         interpolation: str = "spline",
     ):
-        super().__init__()
-        if nonlinearity not in ("relu", "tanh"):
-            raise ValueError(f'expected nonlinearity "relu" or "tanh"; got {nonlinearity!r}')
-        if velocity_mixing < 1 or velocity_mixing % 2 == 0:
-            raise ValueError(f"expected an odd velocity_mixing >= 1; got {velocity_mixing}")
+        hidden_fields = whole("hidden_fields", hidden_fields)
+        orientations = whole("orientations", orientations)
+        super().__init__(
+            in_channels,
+            hidden_fields * orientations,
+            motions=motions,
+            kernel_size=kernel_size,
+            velocity_mixing=velocity_mixing,
+            nonlinearity=nonlinearity,
+        )
+        self.hidden_fields, self.orientations = hidden_fields, orientations
         if rotate not in ("input", "state"):
             raise ValueError(f'expected rotate "input" or "state"; got {rotate!r}')
         if interpolation not in INTERPOLATIONS:
             raise ValueError(
                 f"expected an interpolation among {tuple(INTERPOLATIONS)}; got {interpolation!r}"
             )
-        self.motions = motions if isinstance(motions, MotionSet) else MotionSet(motions)
         self._turns = []  # per frame, in units of 360 / N degrees
         for motion in self.motions:
             if not isinstance(motion, Rotation):
@@ -158,107 +172,110 @@ class RotationCell(nn.Module):
                     f"expected every tap of velocity_mixing to meet V; got {velocity_mixing} for "
                     f"{len(self._turns)} slices"
                 )
-        self.in_channels, self.hidden_channels = in_channels, hidden_fields * orientations
-        self.hidden_fields, self.orientations = hidden_fields, orientations
-        self.kernel_size, self.nonlinearity = kernel_size, nonlinearity
         self.rotate, self.interpolation = rotate, interpolation
-        self.velocity_mixing = velocity_mixing
         self._spacing = self._turns[1] - self._turns[0] if velocity_mixing > 1 else 0
         group, options = cyclic(orientations), {"kernel_size": kernel_size, "bias": False}
-        self.input_conv = SteerableConv2d(group, in_channels, hidden_fields, in_type="trivial", **options)
+        self.input_conv = SteerableLayer(group, in_channels, hidden_fields, in_type="trivial", **options)
         read = velocity_mixing * hidden_fields
-        self.hidden_conv = SteerableConv2d(group, read, hidden_fields, gain=FED_BACK, **options)
+        kind = TurningConv if velocity_mixing == 1 else SteerableLayer
+        self.hidden_conv = kind(group, read, hidden_fields, gain=FED_BACK, **options)
 
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw both weights anew: U by He's rule, W as `nn.Conv2d`, or 20 steps would pile up."""
-        self.input_conv.reset_parameters(generator)
-        self.hidden_conv.reset_parameters(generator)
-
-    def forward(self, x_t: Tensor, state: RotationState | None = None) -> RotationState:
-        """One step: frame (B, C, H, W) and state (None at first) -> next state."""
-        return self.step(self.drive(x_t), state)[0]
+    def filters(self) -> tuple[Tensor, Tensor]:
+        """U and W as ordinary filters: (K, C, k, k) and (1 or V, K, m K, k, k), m the side along V."""
+        inner, outer = self.input_conv.expand()[0], self.hidden_conv.expand()[0]
+        if self.rotate == "input" or self.velocity_mixing > 1:
+            return inner, outer.unsqueeze(0)
+        # W * (orientations rolled) = (W, its input rolled back) * orientations
+        split = outer.unflatten(1, (-1, self.orientations))
+        return inner, torch.stack([split.roll(-turns, 2).flatten(1, 2) for turns in self._turns])
 
     def drive(self, frames: Tensor) -> Tensor:
         """What of the input's share needs no time: (B, C, H, W) -> (B, H, W, K), U * x, or (B, H, W, C)."""
+        self.check(frames, "frames")
         if frames.ndim != 4 or frames.shape[1] != self.in_channels:
             raise ValueError(f"expected frames (B, {self.in_channels}, H, W); got {tuple(frames.shape)}")
         x, device = frames.permute(0, 2, 3, 1), frames.device.type
         if torch.is_autocast_enabled(device) and x.dtype != torch.float64:  # the slices' turns take one dtype
             x = x.to(torch.get_autocast_dtype(device))
-        return zero_padded_conv(x, self.input_conv.expand()[0]) if self.rotate == "state" else x
+        return x if self.rotate == "input" else self.input_conv(x)
 
-    def step(
+    def advance(
         self,
         u: Tensor,
-        state: RotationState | None = None,
+        state: State | None = None,
         *,
+        filters: tuple[Tensor, Tensor] | None = None,
         pool: bool = False,
         keep: bool = True,
         private: bool = False,
-    ) -> tuple[RotationState | None, Tensor | None]:
+    ) -> tuple[State | None, Tensor | None]:
         """One step from u = `drive` of a frame: the next state, and its maximum over V if `pool`.
 
-        The maximum (B, H, W, K) is taken in the common frame. `keep` and `private` are promises as in
-        `TranslationCell.step`: without `keep` no state is returned.
+        The maximum (B, H, W, K) is taken in the common frame. `filters` are those of `filters()`, for many
+        steps with the same weights. `keep` and `private` are promises as in `TranslationCell.step`: without
+        `keep` no state is returned.
         """
+        inner, outer = filters = self.filters() if filters is None else filters
         if state is None:
-            state = self._first(u)
+            h = u if self.rotate == "state" else self.input_conv(u, weight=inner)
+            state = State(getattr(torch, self.nonlinearity)(h).unsqueeze(1), (0,) * len(u))
+        elif len(groups := self._groups(state)) > 1:
+            parts = [self.advance(u[g], state.take(g), filters=filters, pool=pool) for g in groups]
+            pooled = _joined(groups, [pooled for _, pooled in parts]) if pool else None
+            state = State(_joined(groups, [part.h for part, _ in parts]), tuple(t + 1 for t in state.t))
+            return state if keep else None, pooled
         else:
-            h, t, (inner, outer) = state
-            if h.ndim != 5 or h.shape[0] not in (1, len(self._turns)) or h.shape[1:4] != u.shape[:3]:
-                b, height, width, _ = u.shape
-                wanted = (len(self._turns), b, height, width, self.hidden_channels)
-                raise ValueError(f"expected a state {wanted}; got {tuple(h.shape)}")
+            b, height, width, _ = u.shape
+            wanted = (b, len(self._turns), height, width, self.hidden_channels)
+            if state.h.shape not in (wanted, (b, 1, *wanted[2:])):
+                raise ValueError(f"expected a state {wanted}; got {tuple(state.h.shape)}")
+            h, t = state.h.transpose(0, 1), tuple(t + 1 for t in state.t)
             if self.velocity_mixing > 1:
-                h = self._mixed(h, t + 1, u, inner, outer[0])
+                h = self._mixed(h, _time(t), u, inner, outer[0])
             elif self.rotate == "state":
-                h = RotatingStep.apply(h, u.unsqueeze(0), outer, None, self._tables(h, 1), self.nonlinearity)
+                h = self.hidden_conv(h, u.unsqueeze(0), outer, None, self._tables(h, 1), self.nonlinearity)
             else:
-                seen = self._turned_back(u, t + 1)
-                h = RotatingStep.apply(h, seen, outer, inner, None, self.nonlinearity)
-            state = RotationState(h, t + 1, (inner, outer))
-        pooled = self._pool(state) if pool else None
-        return state if keep else None, pooled
+                seen = self._turned_back(u, _time(t))
+                h = self.hidden_conv(h, seen, outer, inner, None, self.nonlinearity)
+            state = State(h.transpose(0, 1), t)
+        return state if keep else None, self._pool(state) if pool else None
 
-    def slices(self, state: RotationState) -> Tensor:
+    def slices(self, state: State) -> Tensor:
         """The state in the common frame, (B, V, K, H, W); slice i belongs to `motions[i]`."""
-        h = state.h
+        groups, v = self._groups(state), len(self._turns)
+        if len(groups) > 1:
+            return _joined(groups, [self.slices(state.take(g)) for g in groups])
+        h = state.h.transpose(0, 1)
         if self.rotate == "input":
-            h = self._moved(h, [state.t * turns for turns in self._turns])
-        return h.expand(len(self._turns), -1, -1, -1, -1).permute(1, 0, 4, 2, 3)
+            h = self._moved(h, [_time(state.t) * turns for turns in self._turns])
+        return h.expand(v, -1, -1, -1, -1).permute(1, 0, 4, 2, 3)
+
+    def _groups(self, state: State) -> list[list[int]]:
+        """Samples that have read equally many frames, since their slices have turned equally far."""
+        times = dict.fromkeys(state.t if self.rotate == "input" else ())
+        return [[b for b, s in enumerate(state.t) if s == t] for t in times]
 
     def _moved(self, h: Tensor, turns: list[int]) -> Tensor:
         """Slice i turned by turns[i] / N of a circle, space and orientations."""
-        moved = Turned.apply(h, self._angles(h, turns))
+        moved = Turned.call(h, self._angles(h, turns))
         return torch.stack(
             [roll_orientations(z, r, self.orientations) for z, r in zip(moved, turns, strict=True)]
         )
 
     def _mixed(self, h: Tensor, t: int, u: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
         """The state after frame t, each slice reading its neighbours in V too."""
-        v, half = len(self._turns), self.velocity_mixing // 2
+        b, v, half = len(u), len(self._turns), self.velocity_mixing // 2
         reach = range(-half, half + 1)
         h = h.expand(v, -1, -1, -1, -1)
         if self.rotate == "state":
             moved = [self._moved(h, self._turns)] * len(reach)
         else:
             moved = [self._moved(h, [t * d * self._spacing] * v) for d in reach]
-            u = zero_padded_conv(self._turned_back(u, t).flatten(0, 1), inner).unflatten(0, (v, -1))
+            u = self.input_conv(self._turned_back(u, t).flatten(0, 1), weight=inner).unflatten(0, (v, b))
         padded = [F.pad(z, (*[0, 0] * 4, half, half)) for z in moved]  # zeros beyond the ends of V
         read = torch.cat([z[i : i + v] for i, z in enumerate(padded)], -1)
-        mixed = zero_padded_conv(read.flatten(0, 1), outer).unflatten(0, (v, -1))
+        mixed = self.hidden_conv(read.flatten(0, 1), weight=outer).unflatten(0, (v, b))
         return getattr(torch, self.nonlinearity)(mixed + u)
-
-    def _first(self, u: Tensor) -> RotationState:
-        inner, outer = self.input_conv.expand()[0], self.hidden_conv.expand()[0]
-        if self.rotate == "state" and self.velocity_mixing == 1:
-            # W * (orientations rolled) = (W, its input rolled back) * orientations
-            split = outer.unflatten(1, (-1, self.orientations))
-            outer = torch.stack([split.roll(-turns, 2).flatten(1, 2) for turns in self._turns])
-        else:
-            outer = outer.unsqueeze(0)
-        u = u if self.rotate == "state" else zero_padded_conv(u, inner)
-        return RotationState(getattr(torch, self.nonlinearity)(u).unsqueeze(0), 0, (inner, outer))
 
     def _tables(self, like: Tensor, t: int) -> list:
         """psi_t of every slice."""
@@ -274,14 +291,15 @@ class RotationCell(nn.Module):
         b, height, width, c = x.shape
         # one pixel of all samples makes a row: a table is applied once
         rows = x.permute(1, 2, 0, 3).reshape(1, 1, height, width, b * c)
-        turned = Turned.apply(rows, self._tables(x, -t)).view(-1, height, width, b, c)
+        turned = Turned.call(rows, self._tables(x, -t)).view(-1, height, width, b, c)
         return turned.permute(0, 3, 1, 2, 4)
 
-    def _pool(self, state: RotationState) -> Tensor:
-        if self.rotate == "state" or state.t == 0:
-            return state.h.amax(0)
-        rolls = [state.t * turns for turns in self._turns]
-        return TurnedMaximum.apply(state.h, self._tables(state.h, state.t), rolls, self.orientations)
+    def _pool(self, state: State) -> Tensor:
+        h, t = state.h.transpose(0, 1), _time(state.t)
+        if self.rotate == "state" or t == 0:
+            return h.amax(0)
+        rolls = [t * turns for turns in self._turns]
+        return TurnedMaximum.call(h, self._tables(h, t), rolls, self.orientations)
 
     def decoder(self, kind: str, layers: int) -> nn.ModuleList:
         """Layers of a readout from the pooled state to an image, the last one linear.
@@ -296,8 +314,8 @@ class RotationCell(nn.Module):
             return nn.ModuleList(ZeroPaddedConv(c, k, 3) for c, k in pairwise(widths))
         group, f = cyclic(self.orientations), self.hidden_fields
         options = {"bias": False, "gain": FED_BACK}
-        between = [SteerableConv2d(group, f, f, **options) for _ in range(layers)]
-        last = SteerableConv2d(group, f, self.in_channels, out_type="trivial", **options)
+        between = [SteerableLayer(group, f, f, **options) for _ in range(layers)]
+        last = SteerableLayer(group, f, self.in_channels, out_type="trivial", **options)
         return nn.ModuleList([*between, last])
 
     def extra_repr(self) -> str:
@@ -305,3 +323,14 @@ class RotationCell(nn.Module):
         return (
             f"V={omegas}, N={self.orientations}, rotate={self.rotate!r}, interpolation={self.interpolation!r}"
         )
+
+
+def _time(t: tuple[int, ...]) -> int:
+    """That of samples that have read equally many frames, or of none."""
+    return t[0] if t else 0
+
+
+def _joined(groups: list[list[int]], parts: list[Tensor]) -> Tensor:
+    """Groups of samples back in their order, axis 0."""
+    order = [b for group in groups for b in group]
+    return torch.cat(parts)[sorted(range(len(order)), key=order.__getitem__)]

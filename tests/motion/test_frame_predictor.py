@@ -205,11 +205,11 @@ def test_wrong_arguments():
     for wrong in [(1, 3, 1, 6, 6), (1, 0, 2, 6, 6), (3, 2, 6, 6)]:
         with pytest.raises(ValueError, match=r"expected frames \(B, T, 2, H, W\), T >= 1; got"):
             model(torch.rand(wrong), 1)
-    with pytest.raises(ValueError, match="expected horizon >= 1; got 0"):
+    with pytest.raises(ValueError, match="expected a whole horizon >= 1; got 0"):
         model(torch.rand(1, 3, 2, 6, 6), 0)
     with pytest.raises(ValueError, match='expected pool "max" or "mean"; got \'sum\''):
         FramePredictor(cell, pool="sum")
-    with pytest.raises(ValueError, match="expected decoder_layers >= 0; got -1"):
+    with pytest.raises(ValueError, match="expected a whole decoder_layers >= 0; got -1"):
         FramePredictor(cell, decoder_layers=-1)
 
 

@@ -193,14 +193,14 @@ def test_theorem_4_1_up_to_interpolation():
 def test_states():
     cell, video = make([-30, 0, 30]).cell, noise()
     state = cell(video[:, 0])
-    assert state.h.shape == (1, 2, 7, 6, 24) and state.t == 0
+    assert state.h.shape == (2, 1, 7, 6, 24) and state.t == (0, 0)
     assert cell.slices(state).shape == (2, 3, 24, 7, 6)  # one state for every slice
     state = cell(video[:, 1], state)
-    assert state.h.shape == (3, 2, 7, 6, 24) and state.t == 1
-    with pytest.raises(ValueError, match=r"expected a state \(3, 1, 7, 6, 24\); got \(3, 2, 7, 6, 24\)"):
+    assert state.h.shape == (2, 3, 7, 6, 24) and state.t == (1, 1)
+    with pytest.raises(ValueError, match=r"expected a state \(1, 3, 7, 6, 24\); got \(2, 3, 7, 6, 24\)"):
         cell(video[:1, 0], state)
     with pytest.raises(ValueError, match=r"expected frames \(B, 1, H, W\); got \(2, 3, 7, 6\)"):
-        cell(torch.rand(2, 3, 7, 6))
+        cell(torch.rand(2, 3, 7, 6, dtype=DOUBLE))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_states():
             r"expected V evenly spaced for velocity_mixing > 1; got \[0.*30.*90.*\]",
         ),
         ({"velocity_mixing": 5}, "expected every tap of velocity_mixing to meet V; got 5 for 2 slices"),
-        ({"kernel_size": 4}, "expected an odd kernel size; got 4"),
+        ({"kernel_size": 4}, "expected an odd kernel_size >= 1; got 4"),
         ({"nonlinearity": "gelu"}, 'expected nonlinearity "relu" or "tanh"; got \'gelu\''),
         ({"rotate": "both"}, 'expected rotate "input" or "state"; got \'both\''),
         ({"interpolation": "nearest"}, "expected an interpolation among .*; got 'nearest'"),
@@ -268,7 +268,7 @@ def test_autocast(rotate, omegas):
 @pytest.mark.parametrize("rotate", ["input", "state"])
 def test_the_maximum_of_the_first_state(rotate):
     cell, x = make([-30, 0, 30], rotate=rotate).cell, noise()[:, 0]
-    state, pooled = cell.step(cell.drive(x), pool=True)
+    state, pooled = cell(x, pool=True)
     assert torch.equal(pooled, cell.slices(state).amax(1).permute(0, 2, 3, 1))
 
 

@@ -1,0 +1,67 @@
+"""Autograd functions written by hand, and the plain operations that stand in for them under transforms."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+ORDINARY = (Tensor, nn.Parameter)
+
+
+class ByHand(torch.autograd.Function):
+    """Base of functions whose `forward` and `backward` are written by hand, to be called through `call`.
+
+    They write in place, chunk by chunk, and have a first derivative only. `plain` is the same map in
+    operations that PyTorch differentiates, batches and traces itself.
+    """
+
+    plain: Callable
+
+    @classmethod
+    def call(cls, *args):
+        """The function; `plain` where somebody looks at its operations, or where there is nothing to do."""
+        return (cls.plain if _seen_through(x for x in args if isinstance(x, Tensor)) else cls.apply)(*args)
+
+
+def _seen_through(tensors: Iterable[Tensor]) -> bool:
+    """Under `torch.func`, `torch.compile`, `torch.export`, `torch.jit.trace`, forward-mode derivatives, a
+    dispatch mode; for tensors that are fake, meta, of a class of their own, or empty."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or forward_ad._current_level >= 0
+        or any(type(x) not in ORDINARY or x.is_meta or x.numel() == 0 for x in tensors)
+    )
+
+
+def first_order(backward: Callable) -> Callable:
+    """Refuse a second derivative, and a batch of gradients, through a backward pass written by hand.
+
+    PyTorch's `once_differentiable` refuses the former only where the incoming gradient requires one itself:
+    of a linear functional of the output, the second derivative would silently be zero.
+
+    Raises:
+        RuntimeError: By the decorated function, under `create_graph=True` or `is_grads_batched=True`.
+    """
+
+    @functools.wraps(backward)
+    def checked(ctx, *gradients):
+        if torch._C._are_functorch_transforms_active():
+            raise RuntimeError(
+                "expected one gradient at a time; got is_grads_batched=True, or a transform of a backward "
+                "pass alone: call the model within torch.func.vjp and torch.func.vmap instead"
+            )
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "expected first derivatives only; got create_graph=True through a motion-equivariant step, "
+                "whose backward pass cannot be differentiated again: use torch.func, which can"
+            )
+        return backward(ctx, *gradients)
+
+    return checked
