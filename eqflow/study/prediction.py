@@ -99,6 +99,24 @@ def frame_errors(model: nn.Module, videos: torch.Tensor, config: dict, device: t
     return total / len(videos)
 
 
+def learns_nothing(videos: torch.Tensor, shown: int) -> dict[str, torch.Tensor]:
+    """Error of each predicted frame of predictors that learn nothing, by name: what a model has to beat.
+
+    Args:
+        videos: (B, T, C, H, W).
+        shown: frames that are given; the others are predicted.
+
+    Returns:
+        Mean squared errors, float64 (T - shown,): of the mean of the inputs, of the last of them, and of black.
+    """
+    if not 0 < shown < videos.shape[1]:
+        raise ValueError(f"expected frames to see and frames to predict; got {shown} of {videos.shape[1]}")
+    seen, ahead = videos.double().split([shown, videos.shape[1] - shown], 1)
+    drawn = {"mean of the inputs": seen.mean(1, keepdim=True), "last frame": seen[:, -1:]}
+    drawn["black"] = torch.zeros_like(seen[:, :1])
+    return {name: (frame - ahead).square().mean(dim=(0, 2, 3, 4)) for name, frame in drawn.items()}
+
+
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run; velocities are re-drawn whenever an image is shown."""
     images = load_images(config["data"]).train
