@@ -4,7 +4,7 @@
 
 Everything is measured as in `benchmarks.frame_predictor`: forward and backward in one process, in turn, round
 after round; seconds are medians over the rounds, and speed-ups are ratios of medians. "loop" is the published
-form, whose encoder is the same stack of PyTorch layers, fed with all frames at once as ours is. The encoder's
+form, whose encoder is the same stack of PyTorch layers, called frame by frame. The encoder's
 widths are a quarter, half and all of `--channels`. "G-RNN+" and "3-D CNN" (half the channels, as published)
 are ours.
 """

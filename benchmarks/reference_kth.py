@@ -16,9 +16,9 @@ from torch import Tensor
 from benchmarks.reference import circular_conv
 
 
-def encode(weights, frames: Tensor, padding: str, training: bool) -> Tensor:
-    """(N, C, H, W) -> (N, K, H, W): convolution, batch norm, ReLU, layer after layer."""
-    x = frames
+def encode(weights, frame: Tensor, padding: str, training: bool) -> Tensor:
+    """(B, C, H, W) -> (B, K, H, W): convolution, batch norm, ReLU, layer after layer."""
+    x = frame
     for i in itertools.count():
         if (w := weights.get(f"convs.{i}.weight")) is None:
             return x
@@ -45,11 +45,11 @@ def step(weights, velocities, u: Tensor, h: Tensor) -> Tensor:
 
 
 def classify(weights, velocities, video: Tensor, padding="zero", training=False, pool="max", keep=True):
-    """video (B, T, C, H, W) -> logits (B, classes), states (B, T, V, K, H, W)."""
-    b, t, _, height, width = video.shape
-    driven = encode(weights, video.flatten(0, 1), padding, training).unflatten(0, (b, t))
-    h, states = video.new_zeros(b, len(velocities), driven.shape[2], height, width), []
-    for u in driven.unbind(1):
+    """video (B, T, C, H, W) -> logits (B, classes), states (B, T, V, K, H, W); running statistics stay."""
+    h, states = None, []
+    for frame in video.unbind(1):  # in training each frame is normalized by itself
+        u = encode(weights, frame, padding, training)
+        h = u.new_zeros(len(u), len(velocities), *u.shape[1:]) if h is None else h
         h = step(weights, velocities, u, h)
         states += [h] if keep else []
     pooled = h.max(1).values if pool == "max" else h.mean(1)

@@ -30,7 +30,8 @@ class LearnedShifts(nn.Module):
     A circular convolution without bias. The kernels can become the shifts that they stand in for, up to
     (size - 1) / 2 px, but nothing ties them to each other: no equivariance to motion, by construction.
 
-    Drawn uniform on +-1/size, as a depthwise `nn.Conv2d` is **[i]**: a shift has to be learned from noise.
+    Drawn normal with deviation 1 / size (He, fan out, linear), as in the published code
+    (github.com/akandykeller/FERNN): a shift has to be learned from noise.
 
     Args:
         count: |V|.
@@ -39,13 +40,14 @@ class LearnedShifts(nn.Module):
 
     def __init__(self, count: int, size: int = 5):
         super().__init__()
+        if count < 1 or size < 1 or size % 2 == 0:
+            raise ValueError(f"expected count >= 1 and an odd size >= 1; got {count} and {size}")
         self.weight = nn.Parameter(torch.empty(count, size, size))
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the kernels anew."""
-        bound = 1 / self.weight.shape[-1]
-        nn.init.uniform_(self.weight, -bound, bound, generator=generator)
+        nn.init.normal_(self.weight, std=1 / self.weight.shape[-1], generator=generator)
 
     def forward(self, h: Tensor) -> Tensor:
         """State (B, V, H, W, K), or (B, 1, H, W, K) while it is the same for every nu -> (B, V, H, W, K)."""
@@ -65,16 +67,17 @@ class LearnedShifts(nn.Module):
 class Conv3dClassifier(nn.Module):
     """A 3-D CNN over time and space: five 3x3x3 convolutions, zero-padded, each with batch norm and ReLU.
 
-    Published: five layers, channels 16 -> 32 -> 64, batch norm, 208,598 parameters for six classes. Kernels
-    of 3x3x3 without biases, 1 -> 16 -> 32 -> 32 -> 64 -> 64, and a linear layer with bias give that count.
-    Inferred **[i]**: this order; max pooling by 2 in time and space wherever the width changes; global
-    average pooling before the linear layer.
+    Published (github.com/akandykeller/FERNN): channels 1 -> 16 -> 32 -> 32 -> 64 -> 64 without biases,
+    strides (2, 1, 1), (1, 2, 2), 1, (1, 2, 2), 1 over (time, height, width), the average over time and space,
+    and a linear layer with bias: 208,598 parameters for six classes.
 
     Args:
         classes: How many.
         channels: The three widths.
         in_channels: C.
     """
+
+    STRIDES = ((2, 1, 1), (1, 2, 2), 1, (1, 2, 2), 1)
 
     def __init__(
         self, classes: int = 6, *, channels: tuple[int, int, int] = (16, 32, 64), in_channels: int = 1
@@ -85,7 +88,10 @@ class Conv3dClassifier(nn.Module):
         first, second, third = channels
         widths = [in_channels, first, second, second, third, third]
         self.in_channels = in_channels
-        self.convs = nn.ModuleList(nn.Conv3d(c, k, 3, padding=1, bias=False) for c, k in pairwise(widths))
+        self.convs = nn.ModuleList(
+            nn.Conv3d(c, k, 3, stride, padding=1, bias=False)
+            for (c, k), stride in zip(pairwise(widths), self.STRIDES, strict=True)
+        )
         self.norms = nn.ModuleList(nn.BatchNorm3d(k) for k in widths[1:])
         self.readout = nn.Linear(third, classes)
 
@@ -94,13 +100,12 @@ class Conv3dClassifier(nn.Module):
         draw_weights(self, generator)
 
     def forward(self, video: Tensor) -> Tensor:
-        """(B, T, C, H, W), T, H, W >= 4 -> logits (B, classes)."""
-        c, shape = self.in_channels, tuple(video.shape)
-        if len(shape) != 5 or shape[2] != c or min(shape[1], *shape[3:]) < 4:
-            raise ValueError(f"expected a video (B, T, {c}, H, W) with T, H, W >= 4; got {shape}")
+        """(B, T, C, H, W), T >= 1 -> logits (B, classes)."""
+        if video.ndim != 5 or video.shape[1] < 1 or video.shape[2] != self.in_channels:
+            raise ValueError(
+                f"expected a video (B, T, {self.in_channels}, H, W), T >= 1; got {tuple(video.shape)}"
+            )
         x = video.transpose(1, 2)
-        for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            if layer in (1, 3):
-                x = F.max_pool3d(x, 2)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
             x = norm(conv(x)).relu()
         return self.readout(x.mean((2, 3, 4)))

@@ -18,14 +18,16 @@ class DrivenCell(TranslationCell):
 
     Args:
         channels: K, of input and state.
-        learned_shifts: A learned 5x5 kernel moves each slice, instead of its velocity (G-RNN+).
+        learned_shifts: A learned kernel of side 2 vmax + 1 moves each slice, instead of its velocity
+            (G-RNN+); vmax is the largest component, in px, of all velocities in V.
         options: Those of `TranslationCell`.
     """
 
     def __init__(self, channels: int, *, motions: MotionSet, learned_shifts: bool = False, **options):
         super().__init__(channels, channels, motions=motions, **options)
         self.input_conv = None
-        self.shifts = LearnedShifts(len(self.motions)) if learned_shifts else None
+        vmax = max(abs(v) for shift in self._shifts for v in shift)
+        self.shifts = LearnedShifts(len(self.motions), 2 * vmax + 1) if learned_shifts else None
         if learned_shifts:
             self._shifts = ((0, 0),) * len(self.motions)
 
@@ -52,10 +54,11 @@ class ActionClassifier(nn.Module):
 
     V = {0} is the G-RNN; `learned_shifts` makes it G-RNN+ (see `LearnedShifts`). With six classes and the
     published widths there are 241,638 parameters whatever V is, and 242,263 for G-RNN+ with |V| = 25, which
-    are the published counts. They leave no room for a convolution U besides the encoder, and of the ways to
-    reach them this one treats all layers alike: batch norm in each, no bias but the last. Inferred **[i]**:
-    that choice; stride 1, since a velocity must mean the same px/frame before and after the encoder; ReLU
-    after the third layer too; statistics of the batch norm over all frames of a batch at once.
+    are the published counts. Layers, strides, biases and the place of the batch norms are those of the
+    published code (github.com/akandykeller/FERNN), and so is its batch norm: the encoder reads one frame
+    after the other, so in training every frame is normalized by the mean and variance of *that frame* over
+    batch and space, and the running statistics move T times a step (`norm="frame"`). With `norm="joint"` all
+    T frames of a batch share one mean and variance, and the running statistics move once.
 
     What is exact without learned shifts and without mixing over V, with frame t moved by psi_t(nu'):
 
@@ -78,6 +81,8 @@ class ActionClassifier(nn.Module):
         learned_shifts: G-RNN+.
         velocity_mixing: Side of the recurrent kernel along V.
         pool: "max" over V, or "mean".
+        norm: Whose statistics the batch norms take in training: of each "frame" (published), or of all of
+            them ("joint"). The same in evaluation mode.
     """
 
     def __init__(
@@ -91,15 +96,18 @@ class ActionClassifier(nn.Module):
         learned_shifts: bool = False,
         velocity_mixing: int = 1,
         pool: str = "max",
+        norm: str = "frame",
     ):
         super().__init__()
         if padding not in ("zero", "circular"):
             raise ValueError(f'expected padding "zero" or "circular"; got {padding!r}')
         if pool not in ("max", "mean"):
             raise ValueError(f'expected pool "max" or "mean"; got {pool!r}')
+        if norm not in ("frame", "joint"):
+            raise ValueError(f'expected norm "frame" or "joint"; got {norm!r}')
         if not channels or min(channels) < 1:
             raise ValueError(f"expected one or more positive channels; got {channels}")
-        self.in_channels, self.pool = in_channels, pool
+        self.in_channels, self.pool, self.norm = in_channels, pool, norm
         mode = {"zero": "zeros", "circular": "circular"}[padding]
         sizes = [5] + [3] * (len(channels) - 1)
         self.convs = nn.ModuleList(
@@ -116,11 +124,18 @@ class ActionClassifier(nn.Module):
         draw_weights(self, generator)
         self.cell.reset_parameters(generator)
 
-    def encode(self, frames: Tensor) -> Tensor:
-        """Frames (N, C, H, W) -> U * x (N, H, W, K)."""
+    def encode(self, frames: Tensor, times: int = 1) -> Tensor:
+        """Frames (N, C, H, W) -> U * x (N, H, W, K).
+
+        `times` moments lie one after the other in N, with equally many frames each: in training, each moment
+        has its own batch statistics if `norm` is "frame".
+        """
+        parts = times if self.training and self.norm == "frame" else 1
         x = frames
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = torch.relu_(norm(conv(x.contiguous(memory_format=torch.channels_last))))
+            x = conv(x.contiguous(memory_format=torch.channels_last))
+            # The convolution takes all frames at once, which is faster; only the statistics need a loop.
+            x = torch.relu_(norm(x) if parts == 1 else torch.cat([norm(part) for part in x.chunk(parts)]))
         return self.cell.drive(x)
 
     def forward(self, video: Tensor, *, return_hidden: bool = False) -> Tensor | tuple[Tensor, Tensor]:
@@ -138,7 +153,7 @@ class ActionClassifier(nn.Module):
                 f"expected a video (B, T, {self.in_channels}, H, W), T >= 1; got {tuple(video.shape)}"
             )
         b, steps = video.shape[:2]
-        driven = self.encode(video.transpose(0, 1).flatten(0, 1)).unflatten(0, (steps, b))
+        driven = self.encode(video.transpose(0, 1).flatten(0, 1), steps).unflatten(0, (steps, b))
         h, states = None, []
         for left, u in zip(reversed(range(steps)), driven, strict=True):
             pool = left == 0 and self.pool == "max"

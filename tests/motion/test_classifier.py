@@ -47,7 +47,7 @@ def count(model):
 def test_published_counts(vmax):
     assert count(ActionClassifier(motions=translation_grid(vmax))) == 241_638
     learned = ActionClassifier(motions=translation_grid(vmax), learned_shifts=True)
-    assert count(learned) == 241_638 + 25 * (2 * vmax + 1) ** 2  # 242,263 with |V| = 25
+    assert count(learned) == 241_638 + (2 * vmax + 1) ** 4  # 242,263 with |V| = 25
 
 
 def test_published_count_of_the_3d_cnn():
@@ -217,6 +217,7 @@ def test_draws_and_files(name, tmp_path):
     [
         ({"padding": "same"}, 'expected padding "zero" or "circular"; got \'same\''),
         ({"pool": "sum"}, 'expected pool "max" or "mean"; got \'sum\''),
+        ({"norm": "batch"}, 'expected norm "frame" or "joint"; got \'batch\''),
         ({"channels": ()}, r"expected one or more positive channels; got \(\)"),
         ({"motions": MotionSet([Translation(0.5, 0)])}, "expected translations by whole pixels"),
     ],
@@ -233,8 +234,8 @@ def test_wrong_shapes():
             model(torch.rand(wrong))
     with pytest.raises(ValueError, match="expected three positive channels; got"):
         Conv3dClassifier(channels=(2, 3))
-    for wrong in [(2, 8, 3, 8, 8), (2, 1, 8, 8), (2, 3, 1, 8, 8)]:
-        with pytest.raises(ValueError, match=r"with T, H, W >= 4; got"):
+    for wrong in [(2, 8, 3, 8, 8), (2, 1, 8, 8), (2, 0, 1, 8, 8)]:
+        with pytest.raises(ValueError, match=r"expected a video \(B, T, 1, H, W\), T >= 1; got"):
             Conv3dClassifier(channels=(2, 3, 4))(torch.rand(wrong))
 
 
