@@ -13,35 +13,35 @@ from eqflow.data.bouncing import bouncing_digits
 from eqflow.data.densities import ConcentricRings, EightGaussians
 from eqflow.data.download import DataError
 from eqflow.data.images import (
-    DENSITY_IMAGES,
-    DensityImages,
+    IMAGE_SETS,
+    ImageSet,
     augment_images,
-    density_images_here,
-    density_images_info,
-    load_density_images,
+    image_set_here,
+    image_set_info,
+    load_images,
     move_images,
 )
 from eqflow.data.kth import kth_sample
 from eqflow.data.rotating import rotating_digits
 from eqflow.data.sets import video_set
 from eqflow.data.sources import (
-    ImageSet,
+    DigitSet,
     cache_dir,
     data_dir,
-    image_set_info,
-    load_images,
+    digit_set_info,
+    load_digits,
     mnist_files,
     read_idx,
 )
 from eqflow.data.video import VideoBatch, translating_digits
 
 __all__ = [
-    "DENSITY_IMAGES",
+    "IMAGE_SETS",
     "ActionSet",
     "Clips",
     "ConcentricRings",
     "DataError",
-    "DensityImages",
+    "DigitSet",
     "EightGaussians",
     "ImageSet",
     "VideoBatch",
@@ -51,14 +51,14 @@ __all__ = [
     "cache_dir",
     "camera_motion",
     "data_dir",
-    "density_images_here",
-    "density_images_info",
+    "digit_set_info",
     "draw_velocities",
     "horizontal_flip",
+    "image_set_here",
     "image_set_info",
     "kth_sample",
     "load_actions",
-    "load_density_images",
+    "load_digits",
     "load_images",
     "mnist_files",
     "move_images",

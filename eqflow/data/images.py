@@ -1,4 +1,4 @@
-"""Image sets for densities: uint8 pixels, split once and for all, each named as what it is.
+"""Image sets: uint8 pixels (N, C, H, W) and labels, split once and for all, each named as what it is.
 
 A density needs discrete pixels to be dequantized, so nothing here is scaled to [0, 1]: whatever is
 interpolated is rounded back to 8 bits. Angles, reflections and shifts are functions of numbers that come from
@@ -9,28 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
-import tarfile
-import zipfile
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from eqflow.data import image_readers
 from eqflow.data.download import DataError
 from eqflow.data.image_files import CIFAR10, CIFAR10_SUBSET, MNIST_ROT, find, obtain
+from eqflow.data.image_readers import Read, held_out
 from eqflow.data.rotating import turned
-from eqflow.data.sources import image_set_info, load_images, mnist_files
+from eqflow.data.sources import digit_set_info, load_digits, mnist_files
 from eqflow.symmetry import PlanarGroup
 
 # To be raised with every change of how images are made, split or moved; it enters all checksums.
 RECIPE = "eqflow/density-images/1"
-HELD_OUT = 0.1  # share of the training images that is kept for validation, where no size is published
-MNIST_ROT_SPLIT = (10_000, 2_000, 50_000)  # train, val, test: Larochelle et al. 2007
 
 VARIANTS = {
     "rotated": "turned by uniform angles (bilinear, 8 bits)",
@@ -49,15 +45,16 @@ _BLOCKS_OF = {"test": 12, "val": 6}  # of a photograph's 60; the others are for 
 
 
 @dataclass(frozen=True, eq=False)
-class DensityImages:
-    """Images to fit a density to.
+class ImageSet:
+    """Images with labels, split once and for all.
 
     Attributes:
-        name: Short name, one of `DENSITY_IMAGES`.
+        name: Short name, one of `IMAGE_SETS`.
         label: What captions call it; a stand-in says that it is one.
         checksum: sha256 that stands for the files used and for what was made of them.
         stand_in: True where the set stands in for the paper's.
         train, val, test: uint8 (N, C, H, W).
+        train_labels, val_labels, test_labels: int64 (N,), classes from 0 on; None for photographs.
     """
 
     name: str
@@ -65,21 +62,28 @@ class DensityImages:
     checksum: str
     stand_in: bool
     train: Tensor
+    train_labels: Tensor | None
     val: Tensor
+    val_labels: Tensor | None
     test: Tensor
+    test_labels: Tensor | None
 
 
 def _infos() -> dict[str, tuple[str, str, bool]]:
     """name -> (label, what its bytes depend on, stand_in)."""
-    _, _, digits, _ = image_set_info("embedded")
-    _, _, mnist, _ = image_set_info("real")
-    found = {}
+    _, _, digits, _ = digit_set_info("embedded")
+    _, _, mnist, _ = digit_set_info("real")
+    found = {
+        "digits": ("scikit-learn digits; a stand-in for MNIST", digits, True),
+        "mnist": ("MNIST", mnist, False),
+    }
     for variant, how in VARIANTS.items():
         found[f"digits_{variant}"] = f"scikit-learn digits, {how}; a stand-in for MNIST", digits, True
         # Only of the rotated one there is a published original that another rotation stands in for.
         original = "; a stand-in for mnist-rot" if variant == "rotated" else ""
         found[f"mnist_{variant}"] = f"MNIST, {how}{original}", mnist, bool(original)
-    found["mnist_rot"] = "mnist-rot (Larochelle et al. 2007)", MNIST_ROT.checksum, False
+    # "/upright": the recipe of this set alone has changed, since it is not mirrored.
+    found["mnist_rot"] = "mnist-rot (Larochelle et al. 2007)", f"{MNIST_ROT.checksum}/upright", False
     found["cifar10"] = "CIFAR-10", CIFAR10.checksum, False
     found["cifar10_subset"] = (
         "CIFAR-10, a subset (8,068 + 1,017 images); a stand-in for the full set",
@@ -92,60 +96,66 @@ def _infos() -> dict[str, tuple[str, str, bool]]:
     return found
 
 
-DENSITY_IMAGES = tuple(_infos())
+IMAGE_SETS = tuple(_infos())
 
 
-def density_images_info(name: str) -> tuple[str, str, str, bool]:
+def image_set_info(name: str) -> tuple[str, str, str, bool]:
     """(name, label, checksum, stand_in) of a set, without reading or downloading anything."""
-    if name not in DENSITY_IMAGES:
-        raise ValueError(f"expected one of {', '.join(DENSITY_IMAGES)}; got {name!r}")
+    if name not in IMAGE_SETS:
+        raise ValueError(f"expected one of {', '.join(IMAGE_SETS)}; got {name!r}")
     label, content, stand_in = _infos()[name]
     return name, label, hashlib.sha256(f"{RECIPE}/{name}/{content}".encode()).hexdigest(), stand_in
 
 
-def density_images_here(name: str) -> bool:
+def image_set_here(name: str) -> bool:
     """Whether a set can be had without downloading anything (contents unchecked)."""
-    density_images_info(name)  # refuses other names
+    image_set_info(name)  # refuses other names
     if name in _FILES:
         return find(_FILES[name][0]) is not None
     return not name.startswith("mnist") or None not in mnist_files().values()
 
 
-def load_density_images(name: str, *, progress: bool = True) -> DensityImages:
+def load_images(name: str, *, progress: bool = True) -> ImageSet:
     """Loads a set, its files verified by checksum.
 
-    * ``digits_rotated``, ``digits_reflected``, ``digits_translated``: scikit-learn's 8x8 digits in the middle
-      of 12x12 px; (1293, 144, 360) images of (1, 12, 12). Their 17 grey levels are stretched to 0 ... 255;
-      only rotation fills the levels between, so bits/dim are not comparable from one variant to another.
-    * ``mnist_rotated``, ``mnist_reflected``, ``mnist_translated``: MNIST in the sizes of mnist-rot, (10000,
-      2000, 50000) of (1, 28, 28): of the 70,000 the first 12,000 and the last 50,000, the same in all three.
-    * ``mnist_rot``: the published rotated MNIST, its real numbers in [0, 1] rounded to 8 bits, same sizes.
+    * ``digits``: scikit-learn's 8x8 digits, their 17 grey levels stretched to 0 ... 255; (1293, 144, 360)
+      images of (1, 8, 8). ``digits_rotated``, ``digits_reflected``, ``digits_translated``: the same in the
+      middle of 12x12 px. Only rotation fills the levels between, so bits/dim are not comparable from one to
+      another.
+    * ``mnist``: (54000, 6000, 10000) images of (1, 28, 28). ``mnist_rotated``, ``mnist_reflected``,
+      ``mnist_translated``: in the sizes of mnist-rot, (10000, 2000, 50000): of the 70,000 the first 12,000
+      and the last 50,000, the same in all three.
+    * ``mnist_rot``: the published rotated MNIST, its real numbers in [0, 1] rounded to 8 bits, same sizes;
+      not mirrored, whichever way its pixels are stored (see `eqflow.data.image_readers.pixel_order`).
     * ``cifar10``: (45000, 5000, 10000) of (3, 32, 32). ``cifar10_subset``: (7261, 807, 1017), the same
       bytes, from a file that `EQFLOW_DATA` must hold: no score on it compares with one on the full set.
     * ``photo_patches8``, ``...16``, ``...32``: half-overlapping patches of 64x64 px blocks; a block belongs
-      to one split, so no two splits share a pixel. Their pixels may differ with the JPEG decoder.
+      to one split, so no two splits share a pixel. Their pixels may differ with the JPEG decoder. No labels.
+
+    Digits to make videos of, in [0, 1] and with a torus to move on: `load_digits`.
 
     Args:
-        name: One of `DENSITY_IMAGES`.
+        name: One of `IMAGE_SETS`.
         progress: Show a progress bar while downloading.
 
     Raises:
         DataError: A file cannot be had, read or kept, or is not the right one: one line with the path and the
             remedy. No set is ever replaced by another one.
     """
-    info = density_images_info(name)
+    info = image_set_info(name)
     if name in _FILES:
         file, read = _FILES[name]
         path = obtain(file, progress=progress)
         try:
-            parts = read(path)
+            images, labels, sizes = read(path)
         except (OSError, KeyError, ValueError) as error:
             raise DataError(f"cannot read {path} ({error}): replace or remove it") from None
     elif name.startswith("photo_patches"):
-        parts = _patches(int(name.removeprefix("photo_patches")))
+        images, labels, sizes = _patches(int(name.removeprefix("photo_patches")))
     else:
-        parts = _varied_digits(name, progress)
-    return DensityImages(*info, *(part.contiguous() for part in parts))
+        images, labels, sizes = _digits(name, progress)
+    parts = zip(_split(images, sizes), 3 * [None] if labels is None else _split(labels, sizes), strict=True)
+    return ImageSet(*info, *(x if x is None else x.contiguous() for part in parts for x in part))
 
 
 def move_images(images: Tensor, group: PlanarGroup, g: int) -> Tensor:
@@ -175,28 +185,29 @@ def _numbers(count: int, what: str) -> np.ndarray:
     return np.frombuffer(hashlib.shake_256(f"{RECIPE}/{what}".encode()).digest(4 * count), "<u4") / 2.0**32
 
 
-def _split(images: Tensor, sizes: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+def _split(x: Tensor, sizes: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
     """The first ones, the next ones and the last ones."""
     train, val, test = sizes
-    return images[:train], images[train : train + val], images[len(images) - test :]
+    return x[:train], x[train : train + val], x[len(x) - test :]
 
 
-def _held_out(train: int, test: int) -> tuple[int, int, int]:
-    """Sizes of train, val and test, the last of the training images being kept for validation."""
-    val = round(HELD_OUT * train)
-    return train - val, val, test
-
-
-def _varied_digits(name: str, progress: bool) -> tuple[Tensor, Tensor, Tensor]:
-    source, variant = name.split("_")
-    digits = load_images("embedded" if source == "digits" else "real", progress=progress)
-    images = (torch.cat([digits.train, digits.test]) * 255).round_().to(torch.uint8)
-    sizes = MNIST_ROT_SPLIT if source == "mnist" else _held_out(len(digits.train), len(digits.test))
-    images = torch.cat(_split(images, sizes))
-    if source == "digits":
-        images = pad(images, [(_DIGITS_CANVAS - images.shape[-1]) // 2] * 4)
-    numbers = [torch.from_numpy(_numbers(len(images), f"{variant}/{axis}")) for axis in "xy"]
-    return _split(_VARIANTS[variant](images, *numbers)[:, None], sizes)
+def _digits(name: str, progress: bool) -> Read:
+    source, _, variant = name.partition("_")
+    found = load_digits("embedded" if source == "digits" else "real", progress=progress)
+    images = (torch.cat([found.train, found.test]) * 255).round_().to(torch.uint8)
+    labels, sizes = (
+        torch.cat([found.train_labels, found.test_labels]),
+        held_out(len(found.train), len(found.test)),
+    )
+    if variant:
+        if source == "mnist":
+            sizes = image_readers.MNIST_ROT_SPLIT
+        images, labels = (torch.cat(_split(x, sizes)) for x in (images, labels))
+        if source == "digits":
+            images = pad(images, [(_DIGITS_CANVAS - images.shape[-1]) // 2] * 4)
+        numbers = [torch.from_numpy(_numbers(len(images), f"{variant}/{axis}")) for axis in "xy"]
+        images = _VARIANTS[variant](images, *numbers)
+    return images[:, None], labels, sizes
 
 
 def _rotated(images: Tensor, x: Tensor, _: Tensor) -> Tensor:
@@ -218,7 +229,7 @@ def _translated(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
 _VARIANTS = {"rotated": _rotated, "reflected": _reflected, "translated": _translated}
 
 
-def _patches(side: int) -> tuple[Tensor, Tensor, Tensor]:
+def _patches(side: int) -> tuple[Tensor, None, tuple[int, int, int]]:
     from PIL import Image
 
     splits: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}
@@ -238,49 +249,12 @@ def _patches(side: int) -> tuple[Tensor, Tensor, Tensor]:
         for split, numbers in chosen.items():
             windows = blocks[:, numbers].unfold(2, side, side // 2).unfold(3, side, side // 2)
             splits[split].append(windows.flatten(1, 3).movedim(0, 1))  # (N, 3, side, side)
-    return tuple(torch.cat(splits[split]) for split in ("train", "val", "test"))
-
-
-def _cifar10(path: Path) -> tuple[Tensor, Tensor, Tensor]:
-    with tarfile.open(path) as archive:  # its checksum has been verified: these pickles are the known ones
-
-        def batch(name: str) -> np.ndarray:
-            return pickle.load(archive.extractfile(f"cifar-10-batches-py/{name}"), encoding="bytes")[b"data"]
-
-        train = np.concatenate([batch(f"data_batch_{i}") for i in range(1, 6)])
-        test = batch("test_batch")
-    images = torch.from_numpy(np.concatenate([train, test])).view(-1, 3, 32, 32)
-    return _split(images, _held_out(len(train), len(test)))
-
-
-def _cifar10_subset(path: Path) -> tuple[Tensor, Tensor, Tensor]:
-    with np.load(path) as file:
-        train, test = file["x_train"], file["x_test"]  # (N, 32, 32, 3)
-    images = torch.from_numpy(np.concatenate([train, test])).movedim(-1, 1)
-    return _split(images, _held_out(len(train), len(test)))
-
-
-def _mnist_rot(path: Path) -> tuple[Tensor, Tensor, Tensor]:
-    """Two tables of text: a line is 784 numbers in [0, 1] of an image, and its class.
-
-    Taken here row after row **[i]**: public programs disagree on whether it is column after column, in which
-    case these images are mirrored. Bits/dim hardly change; pictures would.
-    """
-    rows = []
-    with zipfile.ZipFile(path) as archive:
-        for part in ("train_valid", "test"):
-            with archive.open(f"mnist_all_rotation_normalized_float_{part}.amat") as table:
-                rows.append(np.loadtxt(table, dtype=np.float32))
-    train, val, test = MNIST_ROT_SPLIT
-    expected, got = [(train + val, 785), (test, 785)], [table.shape for table in rows]
-    if got != expected:
-        raise ValueError(f"expected tables of {expected}; got {got}")
-    images = torch.from_numpy(np.concatenate(rows)[:, :784]).mul_(255).round_().to(torch.uint8)
-    return _split(images.view(-1, 1, 28, 28), MNIST_ROT_SPLIT)
+    parts = [torch.cat(some) for some in splits.values()]
+    return torch.cat(parts), None, tuple(map(len, parts))
 
 
 _FILES = {
-    "cifar10": (CIFAR10, _cifar10),
-    "cifar10_subset": (CIFAR10_SUBSET, _cifar10_subset),
-    "mnist_rot": (MNIST_ROT, _mnist_rot),
+    "cifar10": (CIFAR10, image_readers.cifar10),
+    "cifar10_subset": (CIFAR10_SUBSET, image_readers.cifar10_subset),
+    "mnist_rot": (MNIST_ROT, image_readers.mnist_rot),
 }

@@ -6,14 +6,14 @@ import torch
 
 from eqflow.data.bouncing import bouncing_digits
 from eqflow.data.rotating import rotating_digits
-from eqflow.data.sources import ImageSet
+from eqflow.data.sources import DigitSet
 from eqflow.data.video import VideoBatch, translating_digits
 
 KINDS = {"translating": translating_digits, "rotating": rotating_digits, "bouncing": bouncing_digits}
 
 
 def video_set(
-    images: ImageSet,
+    images: DigitSet,
     size: int,
     frames: int,
     *,

@@ -46,8 +46,8 @@ _WRONG_FILE = "replace it by the official file, or unset EQFLOW_DATA to download
 
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
-    """Grey images with labels, split once and for all.
+class DigitSet:
+    """Digits to make videos of, with labels, split once and for all.
 
     Attributes:
         name: Short name, ``"digits8x8"`` or ``"mnist"``.
@@ -94,7 +94,7 @@ def data_dir() -> Path:
     return folder
 
 
-def image_set_info(source: str) -> tuple[str, str, str, bool]:
+def digit_set_info(source: str) -> tuple[str, str, str, bool]:
     """(name, label, checksum, stand_in) of a source, without reading or downloading anything."""
     if source == "embedded":
         return "digits8x8", "scikit-learn digits (embedded)", DIGITS_CHECKSUM, True
@@ -104,7 +104,7 @@ def image_set_info(source: str) -> tuple[str, str, str, bool]:
     raise ValueError(f"expected source 'embedded' or 'real'; got {source!r}")
 
 
-def load_images(source: str, *, progress: bool = True) -> ImageSet:
+def load_digits(source: str, *, progress: bool = True) -> DigitSet:
     """Loads digits, verified by checksum.
 
     Args:
@@ -116,12 +116,12 @@ def load_images(source: str, *, progress: bool = True) -> ImageSet:
         DataError: No network, a wrong checksum, a truncated file, no permission, a full disk: one line with
             the path and the remedy. Nothing half-written stays behind.
     """
-    info = image_set_info(source)
+    info = digit_set_info(source)
     arrays = _digits() if source == "embedded" else _mnist(progress)
     images = [torch.from_numpy(a) for a in arrays]
     train, test = (x.to(torch.float32).div_(16 if source == "embedded" else 255) for x in images[::2])
     labels = [y.to(torch.int64) for y in images[1::2]]
-    return ImageSet(*info, (16, 16) if source == "embedded" else (28, 28), train, labels[0], test, labels[1])
+    return DigitSet(*info, (16, 16) if source == "embedded" else (28, 28), train, labels[0], test, labels[1])
 
 
 def mnist_files() -> dict[str, Path | None]:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from eqflow.data import (
     DataError,
     action_set_info,
-    density_images_info,
+    digit_set_info,
     image_set_info,
     load_actions,
-    load_density_images,
+    load_digits,
     load_images,
 )
 
@@ -40,8 +40,8 @@ def is_stand_in(spec: RunSpec) -> bool:
     if module == MODULES[RecognitionSettings]:
         return action_set_info(config["data"])[3]
     if module == MODULES[DensitySettings]:
-        return config["source"] not in TOYS and density_images_info(config["source"])[3]
-    return image_set_info(config["data"])[3]
+        return config["source"] not in TOYS and image_set_info(config["source"])[3]
+    return digit_set_info(config["data"])[3]
 
 
 def _loader(spec: RunSpec) -> tuple[Callable, str] | None:
@@ -50,8 +50,8 @@ def _loader(spec: RunSpec) -> tuple[Callable, str] | None:
     if module == MODULES[RecognitionSettings]:
         return _load_actions, config["canvas"], config["frames"], config["stride"]
     if module == MODULES[DensitySettings]:
-        return None if config["source"] in TOYS else (load_density_images, config["source"])
-    return load_images, "real"
+        return None if config["source"] in TOYS else (load_images, config["source"])
+    return load_digits, "real"
 
 
 def _load_actions(size: int, frames: int, stride: int) -> None:

@@ -55,9 +55,9 @@ def _enough(what: str, free: float, needed: float, remedy: str) -> str:
 
 
 def _data(source: str) -> str:
-    from eqflow.data import DataError, data_dir, image_set_info, mnist_files
+    from eqflow.data import DataError, data_dir, digit_set_info, mnist_files
 
-    label = image_set_info(source)[1]
+    label = digit_set_info(source)[1]
     if source == "embedded":
         return _line("ok", "embedded data", f"{label}, inside scikit-learn")
     try:

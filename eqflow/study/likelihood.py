@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from eqflow.data import (
     ConcentricRings,
-    DensityImages,
     EightGaussians,
+    ImageSet,
     augment_images,
-    density_images_info,
-    load_density_images,
+    image_set_info,
+    load_images,
 )
 from eqflow.density import (
     ActNorm,
@@ -94,19 +94,19 @@ def _layer(
 def checksum(config: dict) -> str:
     """Of the data set: the name of a toy density, the files of an image set."""
     name = config["source"]
-    return hashlib.sha256(name.encode()).hexdigest() if name in TOYS else density_images_info(name)[2]
+    return hashlib.sha256(name.encode()).hexdigest() if name in TOYS else image_set_info(name)[2]
 
 
 def data_label(config: dict) -> str:
     """What captions call the data."""
     name = config["source"]
-    return TOYS[name]().name if name in TOYS else density_images_info(name)[1]
+    return TOYS[name]().name if name in TOYS else image_set_info(name)[1]
 
 
 @lru_cache(maxsize=2)
-def images_of(name: str) -> DensityImages:
+def images_of(name: str) -> ImageSet:
     """An image set, kept in memory."""
-    return load_density_images(name, progress=False)
+    return load_images(name, progress=False)
 
 
 def held_out(config: dict, split: str) -> Tensor:

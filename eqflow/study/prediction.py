@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from eqflow.data import bouncing_digits, image_set_info, load_images, rotating_digits, translating_digits
+from eqflow.data import bouncing_digits, digit_set_info, load_digits, rotating_digits, translating_digits
 from eqflow.motion import FramePredictor, RotationCell, TranslationCell
 from eqflow.symmetry import MotionSet, Translation, rotation_set
 from eqflow.training import Task
@@ -38,7 +38,7 @@ def build(config: dict) -> nn.Module:
 
 @lru_cache
 def _checksum(data: str) -> str:
-    return image_set_info(data)[2]
+    return digit_set_info(data)[2]
 
 
 def checksum(config: dict) -> str:
@@ -48,7 +48,7 @@ def checksum(config: dict) -> str:
 
 def data_label(config: dict) -> str:
     """What captions call the data."""
-    return image_set_info(config["data"])[1]
+    return digit_set_info(config["data"])[1]
 
 
 def draw(
@@ -77,7 +77,7 @@ def held_out_videos(config: dict, split: str, *, count: int | None = None, veloc
         count: at most so many test videos; fewer are other videos of the same images, not the first ones.
         velocities: instead of the drawn ones, for test videos; digits and starts stay the same.
     """
-    images = load_images(config["data"])
+    images = load_digits(config["data"])
     if split == "test":
         count, generator = count or config["test_size"], torch.Generator().manual_seed(TEST_SEED)
         return draw(images.test, min(count, config["test_size"]), config, generator, velocities)
@@ -119,7 +119,7 @@ def learns_nothing(videos: torch.Tensor, shown: int) -> dict[str, torch.Tensor]:
 
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run; velocities are re-drawn whenever an image is shown."""
-    images = load_images(config["data"]).train
+    images = load_digits(config["data"]).train
     images = images[: len(images) - round(HELD_OUT * len(images))][: config["train_images"]]
     validation = held_out_videos(config, "validation")
     generator = torch.Generator().manual_seed(seed)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from eqflow.data import density_images_here
+from eqflow.data import image_set_here
 
 # Motions of a model, as JSON: velocities (vx, vy) in px/frame, or angular velocities in deg/frame.
 Motions = tuple[tuple[int, int], ...] | tuple[float, ...]
@@ -166,7 +166,7 @@ class DensitySettings(Settings):
             values[name] = min(values[name], max(64, round(values[name] * min(1.0, budget))))
         values["event"] = values.pop("canvas")
         name = self.source[data]
-        if name == "cifar10" and not density_images_here(name) and density_images_here("cifar10_subset"):
+        if name == "cifar10" and not image_set_here(name) and image_set_here("cifar10_subset"):
             name = "cifar10_subset"  # captions name it as what it is
         values["source"] = name
         del values["motions"]

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from eqflow.data import bouncing_digits, load_images, video_set
+from eqflow.data import bouncing_digits, load_digits, video_set
 from eqflow.data.bouncing import bounce
 
 
@@ -253,7 +253,7 @@ def test_one_digit_bounces_off_the_border():
 
 
 def test_fixed_sets_and_labels_for_both_canvases():
-    digits = load_images("embedded")
+    digits = load_digits("embedded")
     options = {"kind": "bouncing", "canvas": (12, 28), "velocities": [[1, 0], [-1, 0]]}
     batch = video_set(digits, 300, 5, **options)
     assert batch.video.shape == (300, 5, 1, 12, 28) and batch.video.dtype == torch.float32

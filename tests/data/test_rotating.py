@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eqflow.data import load_images, rotating_digits, video_set
+from eqflow.data import load_digits, rotating_digits, video_set
 from eqflow.data.rotating import turned
 from eqflow.symmetry import Rotation
 
@@ -65,7 +65,7 @@ def test_positive_is_counter_clockwise_with_row_0_on_top():
 
 def test_late_frames_are_as_sharp_as_early_ones():
     """Each frame comes from the original: a full turn returns frame 0. Turning frame by frame blurs it."""
-    images = load_images("embedded").test[:4].double()
+    images = load_digits("embedded").test[:4].double()
     batch = rotating_digits(images, 4, 37, canvas=16, digits=1, velocities=10.0, generator=seeded())
     first, last = batch.video[:, 0], batch.video[:, 36]
     assert (first - last).abs().max() < 1e-12
@@ -126,7 +126,7 @@ def test_reproducible_per_generator_and_without_global_state():
 
 
 def test_labels_and_fixed_sets():
-    digits = load_images("embedded")
+    digits = load_digits("embedded")
     batch = video_set(digits, 30, 5, kind="rotating", velocities=50)
     assert batch.video.shape == (30, 5, 1, 16, 16) and batch.index.shape == (30, 2)
     assert torch.equal(batch.labels, digits.test_labels[batch.index])

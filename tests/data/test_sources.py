@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from eqflow.data import DataError, data_dir, image_set_info, load_images, mnist_files, read_idx, sources
+from eqflow.data import DataError, data_dir, digit_set_info, load_digits, mnist_files, read_idx, sources
 from eqflow.data.download import first_there
 
 REMEDY = "put the four MNIST .gz files into a folder and set EQFLOW_DATA to it"
@@ -96,7 +96,7 @@ def left_in(folder):
 
 def failure():
     with pytest.raises(DataError) as caught:
-        load_images("real", progress=False)
+        load_digits("real", progress=False)
     message = str(caught.value)
     assert "\n" not in message and (caught.value.__suppress_context__ or not caught.value.__context__)
     return message
@@ -111,12 +111,12 @@ def is_small_mnist(images):
 
 
 def test_embedded_digits_and_their_fixed_split():
-    digits = load_images("embedded")
+    digits = load_digits("embedded")
     assert digits.train.shape == (1437, 8, 8) and digits.test.shape == (360, 8, 8)
     assert digits.train.dtype == torch.float32 and digits.train_labels.dtype == torch.int64
     assert digits.train.min() == 0 and digits.train.max() == 1 and digits.canvas == (16, 16)
     assert digits.test_labels.bincount().tolist() == [36] * 10
-    assert (digits.name, digits.label, digits.checksum, digits.stand_in) == image_set_info("embedded")
+    assert (digits.name, digits.label, digits.checksum, digits.stand_in) == digit_set_info("embedded")
     assert digits.stand_in and "scikit-learn" in digits.label
     # The checksum again, from what the caller gets: the split stays what it is.
     parts = [digits.train * 16, digits.train_labels, digits.test * 16, digits.test_labels]
@@ -132,11 +132,11 @@ def test_embedded_digits_and_their_fixed_split():
 def test_another_split_or_other_digits_are_refused(monkeypatch):
     monkeypatch.setattr(sources, "DIGITS_TEST_PER_CLASS", 35)
     with pytest.raises(DataError, match=r"scikit-learn's digits: expected sha256 739f.*; got .*reinstall"):
-        load_images("embedded")
+        load_digits("embedded")
 
 
 def test_unknown_source():
-    for function in (load_images, image_set_info):
+    for function in (load_digits, digit_set_info):
         with pytest.raises(ValueError, match="'embedded' or 'real'; got 'MNIST'"):
             function("MNIST")
 
@@ -148,7 +148,7 @@ def test_unknown_source():
 def test_files_in_eqflow_data_are_used_and_nothing_is_downloaded(cache, tmp_path, monkeypatch, subfolder):
     folder = fill(tmp_path / "mine" / subfolder)
     monkeypatch.setenv("EQFLOW_DATA", str(tmp_path / "mine"))
-    images = load_images("real")
+    images = load_digits("real")
     assert is_small_mnist(images) and images.label == "MNIST" and not images.stand_in
     assert {p.parent for p in mnist_files().values()} == {folder}
     assert not cache.exists()
@@ -205,7 +205,7 @@ def test_a_folder_that_must_not_be_searched(cache, tmp_path, monkeypatch, closed
     """Control: open, it is read."""
     folder = fill(tmp_path / "mine" / "mnist")
     monkeypatch.setenv("EQFLOW_DATA", str(tmp_path / "mine"))
-    assert is_small_mnist(load_images("real"))
+    assert is_small_mnist(load_digits("real"))
     close(monkeypatch, tmp_path / closed)
     message, missed = failure(), folder / "train-images-idx3-ubyte.gz"
     assert message.startswith(f"cannot look for {tmp_path / 'mine' if closed == '.' else missed} (Permission")
@@ -256,17 +256,17 @@ def test_read_idx_refuses_other_files(tmp_path, content, message):
 
 def test_download_once_then_from_the_cache(cache, server, monkeypatch, capsys):
     mirrors(monkeypatch, f"{server.url}/ok/")
-    assert is_small_mnist(load_images("real"))
+    assert is_small_mnist(load_digits("real"))
     assert "train-images-idx3-ubyte.gz: 100%" in capsys.readouterr().err
     assert left_in(cache) == set(CONTENT) and len(server.requested) == 4
-    assert is_small_mnist(load_images("real")) and len(server.requested) == 4
+    assert is_small_mnist(load_digits("real")) and len(server.requested) == 4
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("first", [DEAD, "gone", "corrupt", "cut", "short"])
 def test_the_second_mirror_steps_in(cache, server, monkeypatch, first):
     mirrors(monkeypatch, first if first == DEAD else f"{server.url}/{first}/", f"{server.url}/ok/")
-    assert is_small_mnist(load_images("real", progress=False))
+    assert is_small_mnist(load_digits("real", progress=False))
     assert left_in(cache) == set(CONTENT)
 
 
@@ -301,7 +301,7 @@ def test_a_damaged_cache_is_mended(cache, server, monkeypatch):
     mirrors(monkeypatch, f"{server.url}/ok/")
     fill(cache, t10k_labels=b"damaged")
     (cache / "t10k-labels-idx1-ubyte.gz.part").write_bytes(b"what kill -9 left")
-    assert is_small_mnist(load_images("real", progress=False))
+    assert is_small_mnist(load_digits("real", progress=False))
     assert left_in(cache) == set(CONTENT) and len(server.requested) == 1
 
 
@@ -313,7 +313,7 @@ def test_interrupted_by_hand(cache, monkeypatch, stop):
 
     monkeypatch.setattr("pooch.HTTPDownloader.__call__", broken)
     with pytest.raises(stop):
-        load_images("real", progress=False)
+        load_digits("real", progress=False)
     assert left_in(cache) == set()
 
 
@@ -340,7 +340,7 @@ def test_two_at_once_download_once(cache, server, monkeypatch):
     mirrors(monkeypatch, f"{server.url}/ok/")
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(load_images("real", progress=False))) for _ in range(3)
+        threading.Thread(target=lambda: results.append(load_digits("real", progress=False))) for _ in range(3)
     ]
     for thread in threads:
         thread.start()
@@ -357,7 +357,7 @@ def test_real_mnist():
     missing = [name for name, path in mnist_files().items() if path is None]
     if missing:
         pytest.skip(f"no {', '.join(missing)} in EQFLOW_DATA or the cache")
-    mnist = load_images("real")
+    mnist = load_digits("real")
     assert mnist.train.shape == (60000, 28, 28) and mnist.test.shape == (10000, 28, 28)
     assert mnist.canvas == (28, 28) and mnist.name == "mnist" and not mnist.stand_in
     assert mnist.train.double().mean().item() == pytest.approx(0.13066, abs=5e-6)

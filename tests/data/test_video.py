@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eqflow.data import load_images, translating_digits, video_set
+from eqflow.data import load_digits, translating_digits, video_set
 
 
 def seeded(seed=0):
@@ -157,7 +157,7 @@ def test_bad_arguments_are_named(change, message):
 
 
 def test_video_set_is_fixed_and_comes_from_its_split():
-    digits = load_images("embedded")
+    digits = load_digits("embedded")
     batch = video_set(digits, 400, 20)
     assert batch.video.shape == (400, 20, 1, 16, 16)
     assert torch.equal(batch.video, video_set(digits, 400, 20).video)
@@ -172,7 +172,7 @@ def test_video_set_is_fixed_and_comes_from_its_split():
 
 def test_what_predicting_black_scores():
     """The yardstick of every quick result: the mean square of the last ten frames."""
-    batch = video_set(load_images("embedded"), 1000, 20)
+    batch = video_set(load_digits("embedded"), 1000, 20)
     assert batch.video[:, 10:].square().mean().item() == pytest.approx(5.85e-2, abs=1e-3)
 
 

@@ -26,8 +26,8 @@ def asked(monkeypatch):
         found.append((source, about))
         raise DataError(f"no {source}: put it there")
 
+    monkeypatch.setattr(data_check, "load_digits", lambda *about: found.append(about))
     monkeypatch.setattr(data_check, "load_images", lambda *about: found.append(about))
-    monkeypatch.setattr(data_check, "load_density_images", lambda *about: found.append(about))
     monkeypatch.setattr(data_check, "load_actions", absent)
     return found
 

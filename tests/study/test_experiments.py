@@ -4,7 +4,7 @@ import pickle
 import pytest
 import torch
 
-from eqflow.data import load_images
+from eqflow.data import load_digits
 from eqflow.study import prediction
 from eqflow.study.experiments import RunSpec, experiment_module, experiments_of, runs_for
 from eqflow.study.prediction import build, draw, frame_errors, held_out_videos
@@ -83,7 +83,7 @@ def config():
 
 
 def test_held_out_videos_are_made_of_held_out_images(config, monkeypatch):
-    images, drawn = load_images(config["data"]), []
+    images, drawn = load_digits(config["data"]), []
     monkeypatch.setattr(prediction, "draw", lambda images, *rest: drawn.append(images))
     for split in ("test", "validation"):
         held_out_videos(config, split)
