@@ -132,12 +132,17 @@ class Bijection(nn.Module):
             raise ValueError(
                 f"expected a floating point (B, {wanted}) for {what}; got {tuple(value.shape)}, {value.dtype}"
             )
-        parameter = next(self.parameters(), value)
-        if parameter.dtype in HALF or (value.dtype in HALF and not autocasts(value)):
+        parameter = next(self.parameters(), None)
+        types = {value.dtype} if parameter is None else {parameter.dtype, value.dtype}
+        if autocasts(value):
+            types.discard(value.dtype)
+        if low := types.intersection(HALF):
             raise ValueError(
                 f"expected parameters and events in float32 or float64 for {what}, since an inverse and a "
-                f"log-determinant need the digits; got {parameter.dtype} and {value.dtype}"
+                f"log-determinant need the digits; got {low.pop()}"
             )
+        if parameter is None:
+            return
         if value.device != parameter.device or (value.dtype != parameter.dtype and value.dtype not in HALF):
             raise ValueError(
                 f"expected {parameter.dtype} events on {parameter.device}, as the parameters, for {what}; "

@@ -107,7 +107,7 @@ class ActNorm(Bijection):
     def _per_channel(self, value: Tensor, context: Tensor | None, x: Tensor) -> Tensor:
         """(fields,), or (classes, fields) at the labels -> (1 or B, C, 1, ...), to go with events of x."""
         value = value[None] if context is None else value[context]
-        return value[:, self.field].view(*value.shape[:1], -1, *[1] * (x.ndim - 2))
+        return value[:, self.field].view(len(value), len(self.field), *[1] * (x.ndim - 2))
 
     def _log_det(self, log_scale: Tensor, x: Tensor) -> Tensor:
         return (log_scale.flatten(1).sum(1) * x.shape[2:].numel()).expand(len(x))

@@ -57,6 +57,9 @@ def exact(x: Tensor, y: Tensor, *, batch: int = 256) -> LogDet:
         The exact log |det (I + J)|, differentiable if gradients are enabled.
     """
     size, keep = x.shape[1:].numel(), torch.is_grad_enabled()
+    if not len(x):  # batched products fail on it
+        empty = y.flatten(1).sum(1)
+        return LogDet(empty, torch.zeros_like(empty), exact=True)
     units = torch.eye(size, dtype=x.dtype, device=x.device).view(size, 1, *x.shape[1:]).expand(-1, *x.shape)
     if size == 2:  # points: two products one after the other are faster than what batches them
         rows = [_products(unit[None], x, y, create_graph=keep)[0] for unit in units]

@@ -1,8 +1,13 @@
-"""One set of tests for every layer of the registry: inverse, log-determinant, symmetry, gradients, saving.
+"""One set of tests for every layer of the registry: inverse, log-determinant, symmetry, gradients, saving,
+empty batches, copies, low precision, what is said of wrong events, and what a layer says of itself.
 
 Log-determinants are compared with the autograd Jacobian of encode and of decode, each by itself: a sign that
 is wrong in both would cancel in their sum.
 """
+
+import copy
+import io
+import pickle
 
 import pytest
 import torch
@@ -183,3 +188,88 @@ def test_save_and_load(case, tmp_path):
     other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     with torch.no_grad():
         assert torch.equal(other.encode(x)[0], one.encode(x)[0])
+
+
+@every_case
+def test_an_empty_batch(case):
+    bijection, x = made(case), events(case, 0)
+    with torch.no_grad():
+        z, log_det = bijection.encode(x)
+        back, back_log_det = bijection.decode(z)
+    assert back.shape == x.shape and log_det.shape == back_log_det.shape == (0,)
+    assert z.shape[1:] == bijection.encode(events(case, 1))[0].shape[1:]
+
+
+def through_torch_save(bijection):
+    buffer = io.BytesIO()
+    torch.save(bijection, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=False)
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda bijection: pickle.loads(pickle.dumps(bijection)),
+    "torch.save": through_torch_save,
+}
+
+
+@every_case
+def test_copies_are_the_same_map_and_go_their_own_way(case):
+    bijection, x = made(case), events(case)
+    with torch.no_grad():
+        expected = bijection.encode(x)
+        for how, make in COPIES.items():
+            other = make(bijection)
+            assert all(torch.equal(a, b) for a, b in zip(other.encode(x), expected, strict=True)), how
+            for parameter in other.parameters():
+                parameter.add_(0.5)
+            if list(other.parameters()):
+                assert not torch.equal(other.train().eval().encode(x)[0], expected[0]), how
+        assert torch.equal(bijection.encode(x)[0], expected[0])
+
+
+@every_case
+def test_autocast_changes_nothing(case):
+    """Three digits would not do: what decode gives back would be off by a tenth."""
+    bijection, x = made(case, torch.float32), events(case, dtype=torch.float32)
+    with torch.no_grad():
+        expected = bijection.encode(x)
+        with torch.autocast(DEVICE.type, torch.bfloat16):
+            found = bijection.encode(x)
+            back = bijection.decode(found[0])[0]
+            low = bijection.encode(x.bfloat16())[0]  # as a layer before it would hand it on
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert distance(back, x) < tolerance(case, torch.float32, "inverse")
+    assert low.dtype == torch.float32
+
+
+LOW = r"in float32 or float64 .* need the digits; got torch\.bfloat16"
+SINGLE = r"expected torch\.float64 events on .*, as the parameters, .*; got torch\.float32 on"
+
+
+@every_case
+def test_events_of_another_precision_are_refused(case):
+    bijection, x = made(case), events(case)
+    z = bijection.encode(x)[0].detach()
+    with pytest.raises(ValueError, match=LOW):
+        bijection.encode(x.bfloat16())
+    if list(bijection.parameters()):
+        with pytest.raises(ValueError, match=SINGLE):
+            bijection.encode(x.float())
+        with pytest.raises(ValueError, match=SINGLE):
+            bijection.decode(z.float())
+        with pytest.raises(ValueError, match=LOW):
+            bijection.bfloat16().encode(x)
+
+
+@every_case
+def test_a_layer_says_what_it_is(case):
+    bijection = made(case)
+    for module in bijection.modules():
+        if isinstance(module, Bijection):
+            first = repr(module).split(chr(10))
+            shown = first[0] if len(first) == 1 else first[0] + first[1]
+            assert str(module.event_shape) in shown and type(module).__name__ in shown
+            assert module.group is None or str(module.group) in shown
+            assert getattr(module, "mask", None) is None or "mask keeps" in shown

@@ -1,5 +1,7 @@
 """Squeeze, convolution exponential, Fourier, group-circulant maps, and the chain of Theorem 3."""
 
+from functools import partial
+
 import torch
 from case import Case
 
@@ -130,7 +132,7 @@ def universal(group):
         return twist(x + torch.tensor([0.5, 0.0]).to(x))
 
     def make(generator):
-        return padded_chain(twist, lambda y: twist(y, -1), 2, lipschitz=2.0)
+        return padded_chain(twist, partial(twist, sign=-1), 2, lipschitz=2.0)
 
     def broken(generator):
         return padded_chain(
