@@ -274,6 +274,7 @@ def test_conditional_densities_are_densities_and_invariant_for_every_label():
     adapter = density.distribution(1)
     assert torch.allclose(adapter.log_prob(x), each[1])
     average = OrbitAverage(density, d4, d4.act_image)
+    assert average.classes == 3
     assert torch.allclose(average(x, labels), log_prob, atol=1e-11)
     assert average.sample(4, generator(), context=labels).shape == x.shape
 
