@@ -177,6 +177,11 @@ class OrbitAverage(nn.Module):
         """As the density that is averaged."""
         return self.density.exact
 
+    @property
+    def classes(self) -> int | None:
+        """As the density that is averaged."""
+        return getattr(self.density, "classes", None)
+
     def forward(self, x: Tensor, context: Tensor | int | None = None) -> Tensor:
         """As `log_prob`."""
         return self.log_prob(x, context)

@@ -24,6 +24,10 @@ class LiftedNet(nn.Module):
         """Draw the weights anew."""
         self.net.reset_parameters(generator)
 
+    def lipschitz_bound(self) -> float:
+        """As that of the net."""
+        return self.net.lipschitz_bound()
+
     def expand(self) -> Map:
         """The map, with the filters expanded and bounded once for as many evaluations as are needed."""
         g = self.net.expand()

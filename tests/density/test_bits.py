@@ -149,3 +149,60 @@ def test_an_average_over_a_group_is_one_term():
 def test_errors_say_what_was_expected(images, message):
     with pytest.raises(ValueError, match=message):
         bits_per_dim(model(), images)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("step", [255, 256])
+def test_grey_values_without_noise_are_refused(step, dtype):
+    """A density may be as high as it likes on the grey values themselves."""
+    x = grey().to(torch.float32) / step
+    with pytest.raises(
+        ValueError, match=f"dequantized numbers; got multiples of 1/{step} only. Pass the int"
+    ):
+        bits_per_dim(model(), x.to(dtype))
+    bits_per_dim(model(), x + torch.rand(x.shape, generator=generator()) / 1000)
+    with pytest.raises(ValueError, match="multiples of 1/3 only"):
+        bits_per_dim(model(), (grey() // 64).float() / 3, levels=4)
+
+
+class Averaging(Bijection):
+    """Keeps a running mean in training, as batch norms do."""
+
+    def __init__(self):
+        super().__init__(SHAPE)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def _encode(self, x):
+        if self.training:
+            self.mean.lerp_(x.mean(), 0.1)
+        return x - self.mean, torch.zeros(len(x))
+
+
+def test_the_model_is_left_as_it_was():
+    """Its buffers, and the mode of every module."""
+    density = model(Averaging())
+    density.bijection[1].eval()
+    modes = [module.training for module in density.modules()]
+    assert density.training and len(set(modes)) == 2
+    table = bits_per_dim(density, grey(), generator=generator())
+    assert [module.training for module in density.modules()] == modes
+    assert density.bijection[2].mean == 0
+    assert bits_per_dim(model(), grey(), generator=generator())["bits/dim"]["sum"] == table["bits/dim"]["sum"]
+    density.log_prob(dequantize(grey()))
+    assert density.bijection[2].mean != 0  # the control
+
+
+def test_labels():
+    density = model(ActNorm(SHAPE, classes=2))
+    with torch.no_grad():
+        density.bijection[2].shift[1] = 3.0
+    tables = [
+        bits_per_dim(density, grey(), generator=generator(), context=torch.full((6,), label), batch_size=4)
+        for label in (0, 1)
+    ]
+    alone = bits_per_dim(model(), grey(), generator=generator())
+    assert tables[0]["bits/dim"]["sum"] == pytest.approx(alone["bits/dim"]["sum"], abs=1e-6)
+    assert tables[1]["bits/dim"]["sum"] > alone["bits/dim"]["sum"] + 1
+    average = OrbitAverage(density, D4, D4.act_image)
+    found = bits_per_dim(average, grey(), generator=generator(), context=torch.ones(6, dtype=torch.long))
+    assert found["bits/dim"]["sum"] == pytest.approx(tables[1]["bits/dim"]["sum"], abs=1e-6)

@@ -133,3 +133,53 @@ def test_refusals():
         GCoupling(C4, (2, None, None), soft=True)
     with pytest.raises(ValueError, match="equal blocks of 5 fields; got blocks = 2"):
         GAutoregressive(C4, (5, 4, 4), blocks=2)
+
+
+def conditional(group=D4):
+    shape = (1, 6, 6)
+    layer = GCoupling(group, shape, mask=folded_checkerboard(6, 6), classes=3, hidden_fields=2)
+    return generic(layer, generator())
+
+
+def test_every_label_has_its_own_map_and_all_are_equivariant():
+    layer, x = conditional(), noise(4, 1, 6, 6)
+    maps = []
+    for label in range(3):
+        context = torch.full((4,), label)
+        for g in D4:
+            error = equivariance_error(
+                lambda e, c=context: layer.encode(e, c)[0], x, *[lambda e, g=g: D4.act_image(g, e)] * 2
+            )
+            assert error < 1e-12
+        z, _ = layer.encode(x, context)
+        assert (layer.decode(z, context)[0] - x).abs().max() < 1e-10
+        maps.append(z)
+    assert min((maps[i] - maps[j]).abs().max() for i, j in [(0, 1), (0, 2), (1, 2)]) > 0.01
+    mixed = layer.encode(x, torch.tensor([2, 0, 1, 0]))[0]
+    assert torch.allclose(mixed, torch.stack([maps[label][i] for i, label in enumerate([2, 0, 1, 0])]))
+
+
+def test_an_embedding_that_depends_on_the_place_would_not_be_equivariant():
+    layer, x = conditional(), noise(4, 1, 6, 6)
+    context = torch.zeros(4, dtype=torch.long)
+    first = layer.shift.convs[0]
+    first.register_forward_hook(lambda module, given, made: made + torch.arange(6.0).to(made))
+    turned = layer.encode(D4.act_image(1, x), context)[0]
+    assert (turned - D4.act_image(1, layer.encode(x, context)[0])).abs().max() > 0.01
+
+
+def test_labels_do_not_change_what_a_layer_without_them_is():
+    one, other = (GCoupling(D4, (2, 6, 6), classes=classes) for classes in (None, 3))
+    one.reset_parameters(generator())
+    other.load_state_dict(one.state_dict(), strict=False)
+    for network in (other.shift, other.log_scale):
+        torch.nn.init.zeros_(network.labels)
+    x = noise(4, 2, 6, 6).float()
+    assert torch.equal(one.encode(x)[0], other.encode(x, torch.tensor([0, 1, 2, 0]))[0])
+
+
+def test_soft_layers_take_labels_too():
+    layer = generic(GCoupling(C4, (2, 5, 5), soft=True, classes=2, hidden_fields=2), generator())
+    x = noise(1, 2, 5, 5)
+    log_dets = [layer.encode(x, torch.tensor([label]))[1].item() for label in (0, 1)]
+    assert abs(log_dets[0] - log_dets[1]) > 1e-3

@@ -174,3 +174,139 @@ def test_no_samples_of_a_chain_with_actnorm():
     shape = (2, 4, 4)
     density = NormalizingFlow(StandardNormal(shape), Chain([Logit(shape), ActNorm(shape)]))
     assert density.sample(0).shape == (0, *shape)
+
+
+def test_calling_is_log_prob_and_hooks_fire():
+    density, x, seen = plane_density(), points(), []
+    density.register_forward_hook(lambda module, given, made: seen.append("density"))
+    density.bijection[0].register_forward_hook(lambda module, given, made: seen.append("actnorm"))
+    assert torch.equal(density(x), density.log_prob(x)) and seen == ["actnorm", "density", "actnorm"]
+    average = OrbitAverage(density, cyclic(3), cyclic(3).act_points)
+    assert torch.equal(average(x), average.log_prob(x))
+
+
+def test_compiled_in_one_graph():
+    shape = (1, 8, 8)
+    links = [Logit(shape), ActNorm(shape), GCoupling(cyclic(4), shape, mask=folded_checkerboard(8, 8))]
+    density = NormalizingFlow(StandardNormal(shape), Chain(links))
+    x = torch.rand(3, *shape, generator=generator())
+    compiled = torch.compile(density, backend="eager", fullgraph=True)
+    assert torch.allclose(compiled(x), density.log_prob(x))
+
+
+def test_infinite_events_and_pixels_outside_have_density_zero_and_spoil_nothing_else():
+    density, x = plane_density(), points(5)
+    expected = density.log_prob(x)
+    x[1, 0], x[3, 1] = float("inf"), -float("inf")
+    for model in (density, OrbitAverage(density, cyclic(3), cyclic(3).act_points)):
+        assert model.log_prob(x)[[1, 3]].tolist() == [-float("inf")] * 2
+    log_prob = density.log_prob(x)
+    assert torch.equal(log_prob[[0, 2, 4]], expected[[0, 2, 4]])
+    log_prob[[0, 2, 4]].sum().backward()
+    assert bool(density.bijection[0].log_scale.grad.isfinite().all())
+
+    assert bool(density.log_prob(torch.full((1, 2), float("nan")).double()).isnan())  # no event at all
+
+    images, pictures = image_density(dihedral(4)), torch.rand(3, 1, 8, 8, generator=generator())
+    expected = images.log_prob(pictures)
+    pictures[1, 0, 2, 2] = 1.5
+    found = images.log_prob(pictures)
+    assert torch.equal(found[[0, 2]], expected[[0, 2]]) and found[1] == -float("inf")
+    found[[0, 2]].sum().backward()
+    assert all(bool(parameter.grad.isfinite().all()) for parameter in images.parameters())
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 8, 1), (2, 5, 8, 8), (8, 8), (64,), (5, 64)])
+def test_adapter_takes_events_of_its_shape_only(shape):
+    """Channels last, for one: 64 numbers all the same, and another picture."""
+    adapter = image_density(cyclic(1)).distribution()
+    assert adapter.log_prob(torch.rand(2, 5, 1, 8, 8)).shape == (2, 5)
+    with pytest.raises(ValueError, match=r"expected \(..., 1, 8, 8\); got \("):
+        adapter.log_prob(torch.rand(shape))
+
+
+def test_the_adapter_draws_nothing_from_the_global_generator_when_it_is_made():
+    before = torch.get_rng_state()
+    NormalizingFlow(StandardNormal((1, 4, 4)), ActNorm((1, None, None))).distribution()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_temperature_scales_the_base():
+    density = plane_density()
+    z = {
+        t: density.bijection.encode(density.sample(50, generator(), temperature=t))[0]
+        for t in (0.0, 0.5, 1.0)
+    }
+    assert torch.allclose(z[0.5], z[1.0] / 2, atol=1e-12) and z[0.0].abs().max() < 1e-12
+    assert torch.equal(density.sample(3, generator()), density.sample(3, generator(), temperature=1.0))
+    average = OrbitAverage(density, cyclic(3), cyclic(3).act_points)
+    assert average.sample(4, generator(), temperature=0.0).abs().max() < 1e-12
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="temperature >= 0; got"):
+            density.sample(3, temperature=wrong)
+
+
+def conditional_density(classes=3):
+    """Couplings that read the label, and a base that is one normal per label."""
+    shape, mask = (1, 4, 4), folded_checkerboard(4, 4)
+    couplings = [
+        GCoupling(dihedral(4), shape, mask=mask, flip=flip, classes=classes) for flip in (False, True)
+    ]
+    density = NormalizingFlow(StandardNormal(shape), Chain([*couplings, ActNorm(shape, classes=classes)]))
+    with torch.no_grad():
+        for parameter in density.double().parameters():
+            parameter.normal_(0, 0.2, generator=generator())
+    return density.double()
+
+
+def test_conditional_densities_are_densities_and_invariant_for_every_label():
+    density, d4 = conditional_density(), dihedral(4)
+    labels = torch.tensor([0, 1, 2, 1])
+    x, log_prob = density.rsample_and_log_prob(4, generator(), context=labels)
+    assert torch.allclose(density.log_prob(x, labels), log_prob, atol=1e-11) and density.classes == 3
+    assert torch.equal(x.detach(), density.sample(4, generator(), context=labels))
+    with torch.no_grad():
+        each = torch.stack([density.log_prob(x, label) for label in range(3)])
+        assert torch.allclose(each.gather(0, labels[None])[0], log_prob, atol=1e-11)
+        assert (each[0] - each[1]).abs().min() > 1e-3
+        moved = torch.stack([density.log_prob(d4.act_image(g, x), labels) for g in d4])
+    assert (moved - log_prob).abs().max() < 1e-11
+    adapter = density.distribution(1)
+    assert torch.allclose(adapter.log_prob(x), each[1])
+    average = OrbitAverage(density, d4, d4.act_image)
+    assert average.classes == 3
+    assert torch.allclose(average(x, labels), log_prob, atol=1e-11)
+    assert average.sample(4, generator(), context=labels).shape == x.shape
+
+
+def test_labels_are_asked_for_and_refused_where_there_are_none():
+    with pytest.raises(ValueError, match=r"labels \(4,\), int64 on cpu, as context for Chain; got None"):
+        conditional_density().sample(4)
+    with pytest.raises(ValueError, match=r"expected labels 0\.\.2 for Chain; got 3\.\.3"):
+        conditional_density().log_prob(torch.rand(2, 1, 4, 4).double(), 3)
+    with pytest.raises(ValueError, match="expected no context for Chain, which has no classes"):
+        plane_density().log_prob(points(), 0)
+
+
+def test_precision_at_the_door():
+    density = plane_density()
+    with pytest.raises(ValueError, match=r"float64 events on cpu, as the parameters, for Chain\.encode; got"):
+        density.log_prob(points().float())
+    with pytest.raises(ValueError, match=r"expected a tensor for Chain\.encode; got ndarray"):
+        density.log_prob(points().numpy())
+    density.base.float()
+    with pytest.raises(ValueError, match=r"float64 events on cpu, as the parameters, for Chain\.decode; got"):
+        density.sample(3)
+
+
+def test_a_density_says_what_it_is():
+    text = repr(image_density(dihedral(4)))
+    for part in (
+        "StandardNormal((1, 8, 8))",
+        "Logit((1, 8, 8), alpha=0.05)",
+        "D4, trivial, mask keeps 32 of 64",
+    ):
+        assert part in text
+    assert (
+        repr(OrbitMixture(cyclic(3), (1, 0.5), 0.4)) == "OrbitMixture((2,), C3, centre=(1, 0.5), scale=0.4)"
+    )

@@ -90,6 +90,19 @@ def test_exact_agrees_with_brute_force_and_so_does_its_gradient(size, batch):
     assert gradient[0, 1].item() == pytest.approx(slope.sum().item() / 1e-6, abs=1e-5)
 
 
+@pytest.mark.parametrize("event", [(2, 1, 1), (1, 2, 1), (1, 1, 2)])
+def test_images_of_two_numbers_are_events_of_two_numbers(event):
+    layer = GResidual(cyclic(1), event, hidden_fields=(3, 3), generator=generator()).double().eval()
+    x = noise(4, *event)
+    log_det = layer.encode(x)[1]
+    assert torch.allclose(log_det, brute_force(layer.net, x), atol=1e-12) and log_det.abs().max() > 0.01
+
+
+def test_an_empty_batch_has_an_empty_log_det():
+    x, y = of(smooth_bump, noise(0, 3))
+    assert exact(x, y).value.shape == (0,)
+
+
 def test_exact_keeps_no_graph_without_gradients():
     x, y = of(smooth_bump, noise(3, 2))
     with torch.no_grad():
