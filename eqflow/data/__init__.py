@@ -23,7 +23,7 @@ from eqflow.data.images import (
 )
 from eqflow.data.kth import kth_sample
 from eqflow.data.rotating import rotating_digits
-from eqflow.data.sets import video_set
+from eqflow.data.sets import VideoDataset, video_set
 from eqflow.data.sources import (
     DigitSet,
     cache_dir,
@@ -45,6 +45,7 @@ __all__ = [
     "EightGaussians",
     "ImageSet",
     "VideoBatch",
+    "VideoDataset",
     "action_set_info",
     "augment_images",
     "bouncing_digits",

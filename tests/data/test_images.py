@@ -250,7 +250,7 @@ RNG = np.random.default_rng(0)
 
 
 def python2_pickle(array, labels):
-    """A dictionary of both as Python 2 and its numpy wrote it: byte strings, numpy.core, integers for booleans."""
+    """A dictionary of both as Python 2 wrote it: byte strings, numpy.core, integers for booleans."""
     rows, columns = (b"M" + n.to_bytes(2, "little") for n in array.shape)
     return (
         b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
