@@ -61,6 +61,16 @@ def _notices(source: str) -> list[str]:
     return [" ".join(n.value for n in found if isinstance(n.value, str)) for found in constants]
 
 
+def _code_lines(source: str) -> int:
+    """Lines of a cell without its notices, `nb.notice(...)` and `text = ...` before it, which are prose."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        statements = []
+    said = [n for n in statements if re.match(r"nb\.notice\(|text = ", ast.unparse(n))]
+    return len(source.splitlines()) - sum(n.end_lineno - n.lineno + 1 for n in said)
+
+
 def _findings(prose: str, said: list[str]) -> list[str]:
     """What a figure shows is said by `nb.notice`, whose check it cannot contradict."""
     found = [] if len(said) >= 2 else [f"{len(said)} notices, not 2 or more"]
@@ -99,7 +109,7 @@ def _constants(source: str) -> dict | None:
 def _source(code, name: str) -> list[str]:
     found, text = [], "\n".join(c.source for c in code)
     for number, cell in enumerate(code):
-        if len(cell.source.splitlines()) > 25:
+        if _code_lines(cell.source) > 25:
             found.append(f"code cell {number} has more than 25 lines")
         try:
             ast.parse(cell.source)
@@ -120,7 +130,7 @@ def _source(code, name: str) -> list[str]:
 
 def _lesson(notebook, code, prose: str) -> list[str]:
     words = len(re.findall(r"\b[^\W\d_][\w'’-]*", re.sub(r"\$[^$]*\$|`[^`]*`", " ", prose)))
-    lengths = [len(c.source.splitlines()) for c in code] or [99]
+    lengths = [_code_lines(c.source) for c in code] or [99]
     exercises = set(re.findall(r"exercise\s*(\d)", prose, re.IGNORECASE))
     return [
         *([] if 25 <= len(notebook.cells) <= 45 else [f"{len(notebook.cells)} cells, not 25-45"]),
