@@ -61,6 +61,17 @@ def _notices(source: str) -> list[str]:
     return [" ".join(n.value for n in found if isinstance(n.value, str)) for found in constants]
 
 
+def _code_lines(source: str) -> int:
+    """Lines of a cell without blank ones and its notices: `nb.notice(...)`, and `text = ...` before it."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        statements = []
+    said = [n for n in statements if re.match(r"nb\.notice\(|text = ", ast.unparse(n))]
+    prose = {line for n in said for line in range(n.lineno, n.end_lineno + 1)}
+    return sum(bool(text.strip()) and n not in prose for n, text in enumerate(source.splitlines(), 1))
+
+
 def _findings(prose: str, said: list[str]) -> list[str]:
     """What a figure shows is said by `nb.notice`, whose check it cannot contradict."""
     found = [] if len(said) >= 2 else [f"{len(said)} notices, not 2 or more"]
@@ -99,7 +110,7 @@ def _constants(source: str) -> dict | None:
 def _source(code, name: str) -> list[str]:
     found, text = [], "\n".join(c.source for c in code)
     for number, cell in enumerate(code):
-        if len(cell.source.splitlines()) > 25:
+        if _code_lines(cell.source) > 25:
             found.append(f"code cell {number} has more than 25 lines")
         try:
             ast.parse(cell.source)
@@ -118,17 +129,9 @@ def _source(code, name: str) -> list[str]:
     return found
 
 
-def own_lines(source: str) -> int:
-    """Lines of a cell without blank ones, and without its sentences to notice, which are prose."""
-    statements = [node for node in ast.parse(source).body if isinstance(node, ast.Expr)]
-    prose = [node for node in statements if ast.unparse(node).startswith("nb.notice(")]
-    said = {line for node in prose for line in range(node.lineno, node.end_lineno + 1)}
-    return sum(bool(text.strip()) and n not in said for n, text in enumerate(source.splitlines(), 1))
-
-
 def _lesson(notebook, code, prose: str) -> list[str]:
     words = len(re.findall(r"\b[^\W\d_][\w'’-]*", re.sub(r"\$[^$]*\$|`[^`]*`", " ", prose)))
-    lengths = [own_lines(c.source) for c in code] or [99]
+    lengths = [_code_lines(c.source) for c in code] or [99]
     exercises = set(re.findall(r"exercise\s*(\d)", prose, re.IGNORECASE))
     return [
         *([] if 25 <= len(notebook.cells) <= 45 else [f"{len(notebook.cells)} cells, not 25-45"]),
