@@ -114,7 +114,7 @@ def _check_rule(rule: Mapping[str, Any], where: str) -> None:
             if not needs <= set(one) <= {"of", "to", "below"}:
                 raise ClaimError(f"{where}: {kind} takes of, to, below; got {sorted(one)}")
     if "baseline" in rule:
-        named, asked = set(rule["baseline"]) - {"models"}, "models" in rule["baseline"] or "order" in rule
+        named, asked = set(rule["baseline"]) - {"models", "margin"}, "models" in rule["baseline"] or "order" in rule
         if not (named and asked):
             raise ClaimError(f"{where}: baseline takes names and models if there is no order; got {named}")
 

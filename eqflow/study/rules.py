@@ -199,11 +199,13 @@ def listed(rules: Any) -> list[Mapping[str, Any]]:
 def untrained(rule: Mapping[str, Any], evidence: Evidence, better: str) -> str | None:
     """Why the comparison is one of models that have learned nothing; None where one beats every baseline.
 
-    To beat it: to be better by 5 % at every seed. ``baseline`` names baselines, each with its value, or null
-    where the evidence has it; ``models`` are those asked, by default all of ``order``.
+    To beat it: to be better by ``margin`` (of 5 %; 0 for a logarithm such as bits/dim) at every seed.
+    ``baseline`` names baselines, each with its value, or null where the evidence has it; ``models`` are those
+    asked, by default all of ``order``.
     """
     if not (named := dict(rule.get("baseline", {}))):
         return None
+    margin = named.pop("margin", MARGIN)
     models = named.pop("models", None) or [
         m for g in rule["order"] for m in (g if isinstance(g, list) else [g])
     ]
@@ -211,8 +213,8 @@ def untrained(rule: Mapping[str, Any], evidence: Evidence, better: str) -> str |
     best: Callable = min if better == "low" else max
     name = best(known, key=known.__getitem__)
     sign = 1 if better == "low" else -1
-    level = known[name] - sign * MARGIN * abs(known[name])
+    level = known[name] - sign * margin * abs(known[name])
     if any(all(sign * (level - v) > 0 for v in evidence.by_seed(m).values()) for m in models):
         return None
     shown = ", ".join(f"{m} {evidence.mean(m):.3g}" for m in models)
-    return f"no model beats {name} ({known[name]:.3g}) by {MARGIN:.0%} at every seed: {shown}"
+    return f"no model beats {name} ({known[name]:.3g}) by {margin:.0%} at every seed: {shown}"

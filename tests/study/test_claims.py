@@ -286,9 +286,12 @@ def test_a_comparison_survives_its_test_events_too():
 def test_slightly_worse_is_a_margin(ours, expected):
     for name in ("B10", "B11"):
         values = {"d4": ours, "plain_width": [3.0, 3.0], "parameter_share": [0.1, 0.1]}
-        assert judge(CLAIMS[name], Evidence(values=values), QUICK).verdict == expected
-        wide = Evidence(values=values | {"parameter_share": [0.9, 0.9]})
+        nothing = {name: 4.0 for name in ("grey histogram", "per-pixel histogram", "logit Gaussian")}
+        assert judge(CLAIMS[name], Evidence(values=values, baselines=nothing), QUICK).verdict == expected
+        wide = Evidence(values=values | {"parameter_share": [0.9, 0.9]}, baselines=nothing)
         assert judge(CLAIMS[name], wide, QUICK).verdict == "differs"
+        beaten = Evidence(values=values, baselines=nothing | {"per-pixel histogram": 2.8})
+        assert judge(CLAIMS[name], beaten, QUICK).verdict == "undertrained"
 
 
 def test_undertrained():
