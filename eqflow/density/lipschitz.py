@@ -4,18 +4,29 @@ Dividing an equivariant filter by one number keeps it equivariant, and a bound o
 whole convolution makes it a contraction: both hold at once. A scale per channel would break the first; the
 norm of the filter written as a matrix (out, in k k) bounds another map than the convolution, and breaks the
 second: for the 3x3 filter of ones it is 3, where the convolution stretches by up to 9.
+
+Norms here are functions of the weights and of nothing else: the same in training and out of it, after
+loading, averaging or recomputing. Power iteration, the usual way, comes from below, and warm-started it has a
+memory. On equivariant filters it also fails: they map each isotypic component of the group to itself, so an
+image that has converged into one component does not see the others.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eqflow.symmetry.linear import GroupLinear
 from eqflow.symmetry.steerable import SteerableConv2d
+
+SQUARINGS = 20
+LARGEST_ON_GPU = 32  # beyond, cuSOLVER's batched eigenvalues become slower by orders of magnitude
+NUMBERS_AT_ONCE = 2**20  # of Gram matrices
 
 
 def convolve(x: Tensor, filter: Tensor, bias: Tensor | None = None, padding: str = "zero") -> Tensor:
@@ -26,77 +37,146 @@ def convolve(x: Tensor, filter: Tensor, bias: Tensor | None = None, padding: str
     return F.conv2d(F.pad(x, [half] * 4, mode="circular"), filter, bias)
 
 
-def adjoint(filter: Tensor) -> Tensor:
-    """The filter of the transposed map, either padding: channels exchanged, taps turned by 180 degrees."""
-    return filter.transpose(0, 1).flip(-1, -2)
+def largest_eigenvalue(gram: Tensor) -> Tensor:
+    """Of Gram matrices (..., s, s), float64 or complex128: (...)."""
+    if gram.shape[-1] == 1:
+        return gram[..., 0, 0].real
+    if _too_large(gram):
+        return by_squaring(gram)[0]
+    return torch.linalg.eigvalsh(gram)[..., -1]
+
+
+def eigenvector(gram: Tensor) -> Tensor:
+    """Of the largest eigenvalue of one Gram matrix (s, s), of norm 1: (s,)."""
+    if _too_large(gram):
+        projector = by_squaring(gram)[1]
+        column = projector[:, projector.diagonal().real.argmax()]
+        return column / column.norm()
+    return torch.linalg.eigh(gram)[1][:, -1]
+
+
+def _too_large(gram: Tensor) -> bool:
+    return gram.is_cuda and gram.shape[-1] > LARGEST_ON_GPU
+
+
+def by_squaring(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """By matrix products alone, with q = 2^20: trace(A^q)^(1/q) for the largest eigenvalue, A^q / trace(A^q).
+
+    The first is never too small, and too large by a factor of at most s^(1/q), 6e-6 for s = 512. The second
+    is, to rounding, a multiple of the projector on the eigenvectors.
+
+    Source: Delattre et al., Efficient Bound of Lipschitz Constant for Convolutional Layers by Gram Iteration
+    (2023), with the trace in place of the Frobenius norm.
+    """
+    log = 0.0
+    for squaring in range(SQUARINGS + 1):
+        trace = gram.diagonal(dim1=-2, dim2=-1).real.sum(-1).clamp(min=torch.finfo(gram.dtype).tiny)
+        log, gram = log + trace.log() / 2**squaring, gram / trace[..., None, None]
+        if squaring < SQUARINGS:
+            gram = gram @ gram
+    return log.exp(), gram
+
+
+def convolution_norm(filter: Tensor, size: tuple[int, int], padding: str) -> Tensor:
+    """The operator norm of `convolve` on images of one size: exact if circular or 1x1, else an upper bound.
+
+    A circular convolution is, at each frequency, a matrix (out, in): its norm is the largest of theirs. A
+    zero-padded one is the circular one on a torus larger by k // 2, where the image lies in a frame of zeros
+    and what comes out in the frame is cut off; cutting off shortens. Nothing crosses the seam of that torus
+    but zeros, which may as well change their sign there: then the frequencies lie halfway between. So there
+    are four such bounds, a sign or none at each of the two seams, and the least is taken. For the 3x3 filter
+    of ones it is attained.
+
+    Args:
+        filter: (out, in, k, k), k odd. For k > 1 the time is that of H W / 2 (circular) or 2 H W eigenvalue
+            problems as large as the smaller of in and out.
+        size: (H, W).
+        padding: "zero" or "circular".
+
+    Returns:
+        A float64 scalar: squares need twice the digits, and autocast leaves float64 alone. Not finite if an
+        entry is not. Differentiable once; where the largest singular value is a multiple one, with one of the
+        derivatives that there are, at 0 with the derivative 0.
+    """
+    # A norm is homogeneous: it is its own derivative, applied to the filter.
+    derivative = _derivative(filter.detach().double().nan_to_num(0, 0, 0), size, padding)
+    norm = (filter.double() * derivative).sum()
+    if norm.requires_grad:
+        norm.register_hook(_once)
+    return norm
+
+
+def matrix_norm(matrix: Tensor) -> Tensor:
+    """The largest singular value of a matrix (m, n), as by `convolution_norm`."""
+    return convolution_norm(matrix[..., None, None], (1, 1), "circular")
+
+
+def _once(gradient: Tensor) -> None:
+    if gradient.requires_grad:  # the derivative above is a constant, as far as autograd knows
+        raise RuntimeError(
+            "expected one derivative of an operator norm by the weights; got create_graph=True"
+        )
 
 
 @torch.no_grad()
-def power_iteration(
-    filter: Tensor, start: Tensor, padding: str, *, iterations: int, tolerance: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """Estimate the operator norm of a convolution on images of the size of `start`, from below.
-
-    Args:
-        filter: (out, in, k, k).
-        start: (1, in, H, W), an image of norm 1 that is not orthogonal to the most stretched one.
-        padding: "zero" or "circular".
-        iterations: At most so many; each applies the map and its adjoint once.
-        tolerance: Stop when an iteration raises the estimate by less than this fraction of it.
-
-    Returns:
-        The norm, a scalar, and the image of norm 1 to start with next time.
-    """
-    back, norm, before = adjoint(filter), start.new_zeros(()), 0.0
-    for _ in range(iterations):
-        stretched = convolve(start, filter, padding=padding)
-        pulled = convolve(stretched, back, padding=padding)
-        norm, size = stretched.norm(), pulled.norm()
-        start = torch.where(size > 0, pulled / size.clamp(min=torch.finfo(size.dtype).tiny), start)
-        if tolerance and (now := float(norm)) - before <= tolerance * now:
-            break
-        before = now if tolerance else before
-    return norm, start
+def _derivative(filter: Tensor, size: tuple[int, int], padding: str) -> Tensor:
+    """Of the norm by the filter (out, in, k, k)."""
+    if len(filter) < filter.shape[1]:  # the transposed filter is stretched as far, by smaller Gram matrices
+        return _derivative(filter.transpose(0, 1), size, padding).transpose(0, 1)
+    if filter.shape[-1] == 1:
+        return _of_matrix(filter[..., 0, 0])[..., None, None]
+    wave = _most_stretched(filter, size, padding)
+    return (_of_matrix((filter * wave).sum((2, 3)))[..., None, None] * wave.conj()).real
 
 
-def symbol_norm(filter: Tensor, size: tuple[int, int]) -> Tensor:
-    """The norm of the circular convolution on size (H, W), exact, by one singular value problem per
-    frequency.
+def _of_matrix(matrix: Tensor) -> Tensor:
+    """The derivative u v^H of the largest singular value of a matrix (m, n)."""
+    vector = eigenvector(matrix.mH @ matrix)
+    stretched = matrix @ vector
+    return torch.outer(stretched / stretched.norm().clamp(min=torch.finfo(matrix.dtype).tiny), vector.conj())
 
-    On images smaller by k // 2 pixels or more it also bounds the norm of the zero-padded convolution, which
-    is the circular one on a frame of zeros with the frame cut off afterwards.
 
-    Args:
-        filter: (out, in, k, k), with k no larger than H and W.
-        size: (H, W).
+def _most_stretched(filter: Tensor, size: tuple[int, int], padding: str) -> Tensor:
+    """The plane wave (k, k) of the frequency whose matrix gives the norm."""
+    k, signs = filter.shape[-1], 2 if padding == "zero" else 1
+    height, width = (length + (k // 2 if padding == "zero" else 0) for length in size)
+    down = torch.from_numpy(_waves(height, height, signs, k)).to(filter.device)
+    right = torch.from_numpy(_waves(width, width // 2 + 1, signs, k)).to(filter.device)  # filters are real
+    # Gram matrices are Fourier sums of the filter's correlation with itself, (in, in, 2 k - 1, 2 k - 1).
+    products = torch.einsum("csl,crt->srtl", filter.flip(2, 3).flatten(2), filter.flatten(2))
+    sums = F.fold(products.flatten(1, 2), 2 * k - 1, k).to(down.dtype)
+    sums = torch.einsum("srpq,bjq->bjsrp", sums, right)
+    parts = down.split(1 + NUMBERS_AT_ONCE // sums[..., 0].numel(), 1)  # of the rows, to bound the memory
+    grams = (torch.einsum("aip,bjsrp->abijsr", part, sums) for part in parts)
+    squares = torch.cat([largest_eigenvalue(gram) for gram in grams], 2)
+    found = (squares == squares.amax((2, 3)).min()).flatten().int().argmax()  # the torus with the least
+    a, b, i, j = np.unravel_index(int(found), squares.shape)
+    return down[a, i, k - 1 :, None] * right[b, j, k - 1 :]
 
-    Returns:
-        A scalar; differentiable.
-    """
-    symbol = torch.fft.rfft2(filter, s=size).permute(2, 3, 0, 1)  # (H, W // 2 + 1, out, in)
-    return torch.linalg.matrix_norm(symbol, 2).max()
+
+@functools.cache
+def _waves(length: int, count: int, signs: int, k: int) -> np.ndarray:
+    """exp(i w p), (signs, count, 2 k - 1), |p| < k: w = 0, 1, ... or 1/2, 3/2, ... times 2 pi / length."""
+    turns = (np.arange(count) + np.arange(signs)[:, None] / 2) / length
+    return np.exp(2j * np.pi * turns[..., None] * np.arange(1 - k, k))
 
 
 class BoundedConv2d(nn.Module):
     """A steerable convolution whose operator norm, on images of one size, is at most `coefficient`.
 
-    The expanded filter is divided by max(1, sigma / coefficient), with sigma the norm of the whole
-    convolution at the real size and padding. In training every `expand` renews sigma by a few power
-    iterations, warm-started from the last ones; gradients pass through it. Otherwise sigma is frozen:
-    `eval()` settles it first, and so must whoever changes the weights by hand (`settle`). Power iteration
-    comes from below: settled, sigma is short by less than 1 % in all tests; keep `coefficient` at most .99.
+    The expanded filter is divided by max(1, norm / coefficient), with `convolution_norm` of the filter;
+    gradients pass through it.
 
     Args:
         conv: The layer to be bounded; its weights are the parameters, and drawn anew.
         size: (H, W) of the images.
         coefficient: Bound on the norm, c in the paper.
-        iterations: Power iterations per `expand` in training.
-        generator: For the first weights, and the image that the first power iteration starts from.
+        generator: For the first weights.
 
     Raises:
-        ValueError: For a coefficient out of (0, 1), or fewer than one iteration.
+        ValueError: For a coefficient out of (0, 1).
 
-    Source: Bose et al. (2021), Proposition 1; Gouk et al. (2018) for the power iteration on the convolution.
+    Source: Bose et al. (2021), Proposition 1; Sedghi et al. (2019) for norms by frequency.
     """
 
     def __init__(
@@ -105,55 +185,27 @@ class BoundedConv2d(nn.Module):
         size: tuple[int, int],
         *,
         coefficient: float = 0.98,
-        iterations: int = 2,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
         _require_coefficient(coefficient)
-        if iterations < 1:
-            raise ValueError(f"expected at least one power iteration; got {iterations}")
-        self.conv, self.coefficient, self.iterations = conv, coefficient, iterations
-        self.register_buffer("stretched", torch.empty(1, conv.in_channels, *size).to(conv.weight))
-        self.register_buffer("norm", torch.zeros(()).to(conv.weight))
+        self.conv, self.size, self.coefficient = conv, tuple(size), coefficient
         self.reset_parameters(generator)
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew, and scale them to the norm `coefficient`."""
         self.conv.reset_parameters(generator)
-        self.stretched.normal_(generator=generator)
-        self.stretched /= self.stretched.norm()
-        self.settle()
-        self.conv.weight *= self.coefficient / self.norm
-        self.norm.fill_(self.coefficient)
+        self.conv.weight *= self.coefficient / self.operator_norm(self.conv.expand()[0])
 
-    @torch.no_grad()
-    def settle(self, iterations: int = 1000, tolerance: float = 1e-5) -> None:
-        """Iterate until the norm has settled, for weights that changed by more than one training step."""
-        self._measure(self.conv.expand()[0], iterations, tolerance)
-
-    def _measure(self, filter: Tensor, iterations: int, tolerance: float = 0.0) -> None:
-        norm, image = power_iteration(
-            filter.detach(), self.stretched, self.conv.padding, iterations=iterations, tolerance=tolerance
-        )
-        self.norm.copy_(norm)
-        self.stretched.copy_(image)
-
-    def train(self, mode: bool = True) -> BoundedConv2d:
-        """As in `torch.nn`; leaving training settles the norm."""
-        if self.training and not mode:
-            self.settle()
-        return super().train(mode)
+    def operator_norm(self, filter: Tensor) -> Tensor:
+        """Of the map that a filter is here, or a bound on it."""
+        return convolution_norm(filter, self.size, self.conv.padding)
 
     def expand(self) -> tuple[Tensor, Tensor | None]:
         """The bounded filter (out, in, k, k) and the bias (out,); to be called once per step."""
         filter, bias = self.conv.expand()
-        norm = self.norm
-        if self.training:
-            self._measure(filter, self.iterations)
-            # A copy, since the buffer is overwritten before the gradients are taken.
-            norm = convolve(self.stretched.clone(), filter, padding=self.conv.padding).norm()
-        return filter / (norm / self.coefficient).clamp(min=1), bias
+        return _bounded(filter, self.operator_norm(filter), self.coefficient), bias
 
     def apply_expanded(self, x: Tensor, filter: Tensor, bias: Tensor | None) -> Tensor:
         """The layer itself, with what `expand` gave."""
@@ -161,7 +213,7 @@ class BoundedConv2d(nn.Module):
 
 
 class BoundedLinear(nn.Module):
-    """A map of fields at a point, whose operator norm is at most `coefficient`; the norm is exact, by SVD.
+    """A map of fields at a point, whose operator norm, the exact one, is at most `coefficient`.
 
     Args:
         linear: The layer to be bounded; its weights are the parameters, and drawn anew.
@@ -177,16 +229,20 @@ class BoundedLinear(nn.Module):
         self.linear, self.coefficient = linear, coefficient
         self.reset_parameters(generator)
 
+    @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew, and scale them to the norm `coefficient`."""
         self.linear.reset_parameters(generator)
-        with torch.no_grad():
-            self.linear.weight *= self.coefficient / torch.linalg.matrix_norm(self.linear.expand()[0], 2)
+        self.linear.weight *= self.coefficient / self.operator_norm(self.linear.expand()[0])
+
+    def operator_norm(self, matrix: Tensor) -> Tensor:
+        """Of a matrix."""
+        return matrix_norm(matrix)
 
     def expand(self) -> tuple[Tensor, Tensor | None]:
         """The bounded matrix (out, in) and the bias (out,)."""
         matrix, bias = self.linear.expand()
-        return matrix / (torch.linalg.matrix_norm(matrix, 2) / self.coefficient).clamp(min=1), bias
+        return _bounded(matrix, self.operator_norm(matrix), self.coefficient), bias
 
     def apply_expanded(self, x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
         """The layer itself, with what `expand` gave."""
@@ -223,3 +279,7 @@ class LipSwish(nn.Module):
 def _require_coefficient(coefficient: float) -> None:
     if not 0 < coefficient < 1:
         raise ValueError(f"expected a coefficient in (0, 1); got {coefficient}")
+
+
+def _bounded(filter: Tensor, norm: Tensor, coefficient: float) -> Tensor:
+    return filter / (norm / coefficient).clamp(min=1)  # a number, whose dtype does not count

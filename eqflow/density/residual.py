@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,8 @@ def invert(g: Map, z: Tensor, *, tolerance: float | None = None, max_iterations:
         tolerance = 100 * torch.finfo(z.dtype).eps * largest
     x, residual = z, 0.0
     for iteration in range(1, max_iterations + 1):
-        following = z - g(x)
+        y = g(x)
+        following = z - y
         residual = (following - x).abs().max().item() if z.numel() else 0.0
         x = following
         if residual <= tolerance:
@@ -66,9 +68,19 @@ def invert(g: Map, z: Tensor, *, tolerance: float | None = None, max_iterations:
             break
     raise RuntimeError(
         f"expected the fixed-point inverse to reach a residual of {tolerance:.2g}; got {residual:.2g} after "
-        f"{iteration} iterations. Is g a contraction? After changing weights by hand, call eval() or "
-        "settle(). On a GPU, is torch.backends.cudnn.allow_tf32 False? TF32 rounds to three digits"
+        f"{iteration} iterations. {_reason(y, z)}"
     )
+
+
+def _reason(y: Tensor, z: Tensor) -> str:
+    """Why y = g(x) did not bring x + y to z."""
+    if not y.isfinite().all():
+        return "g is not finite"
+    if torch.finfo(y.dtype).eps > torch.finfo(z.dtype).eps:
+        return f"g comes in {y.dtype}, too coarse for z in {z.dtype}: is autocast on?"
+    if z.is_cuda and z.dtype == torch.float32 and torch.backends.cudnn.allow_tf32:
+        return "torch.backends.cudnn.allow_tf32 is True, and TF32 rounds to three digits"
+    return "Is g a contraction?"
 
 
 class ContractiveNet(nn.Module):
@@ -96,6 +108,16 @@ class ContractiveNet(nn.Module):
             module.reset_parameters(generator)
         if self.angles is not None:
             nn.init.constant_(self.angles, torch.pi / 4)
+
+    @torch.no_grad()
+    def lipschitz_bound(self) -> float:
+        """What the norms of the bounded layers bound: a Lipschitz constant of g."""
+        norms = [float(layer.operator_norm(layer.expand()[0])) for layer in self.layers]
+        first, *middle, last = norms
+        if self.angles is not None:  # such a layer makes (cos x, sin y) of x
+            pairs = zip(self.angles.tolist(), middle, strict=True)
+            middle = [math.hypot(math.cos(angle), math.sin(angle) * norm) for angle, norm in pairs]
+        return math.prod([first, *middle, last])
 
     def expand(self) -> Map:
         """g with its filters expanded and bounded, once for as many evaluations as are needed."""
@@ -127,8 +149,7 @@ class GResidual(Bijection):
     fields at a point, by default plane vectors; exact for every C_n and D_n. `cyclic(1)` gives the plain
     layer.
 
-    In training every `encode` renews the norms of the filters a little, so z is a slightly different function
-    each time; in `eval()` they are frozen, and decode inverts encode to rounding.
+    The layer is one function of its weights, in training and out of it: decode inverts encode to rounding.
 
     Args:
         group: C_n or D_n.
@@ -139,7 +160,6 @@ class GResidual(Bijection):
         kernel_sizes: Of the convolutions, one more than hidden layers.
         padding: Of the convolutions, "zero" or "circular".
         coefficient: Bound on the norm of every layer, in (0, 1). Published: .98 for images, .9 for points.
-        iterations: Power iterations per step in training (convolutions only; at a point norms are exact).
         concatenation: i-DenseNet style hidden layers; needs two or more.
         logdet: "exact", "series" (biased) or "roulette" (unbiased, random).
         logdet_options: Keyword arguments of `eqflow.density.logdet.exact`, `series` or `roulette`.
@@ -166,7 +186,6 @@ class GResidual(Bijection):
         kernel_sizes: Sequence[int] = (3, 1, 3),
         padding: str = "zero",
         coefficient: float = 0.98,
-        iterations: int = 2,
         concatenation: bool = False,
         logdet: str = "exact",
         logdet_options: dict | None = None,
@@ -199,7 +218,6 @@ class GResidual(Bijection):
                     SteerableConv2d(group, *counts, in_type=a, out_type=b, kernel_size=k, padding=padding),
                     event_shape[1:],
                     coefficient=coefficient,
-                    iterations=iterations,
                     generator=generator,
                 )
                 for counts, (a, b), k in zip(fields, types, kernel_sizes, strict=True)
@@ -222,6 +240,10 @@ class GResidual(Bijection):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew: every layer of norm `coefficient`, biases 0, LipSwish with b = 1."""
         self.net.reset_parameters(generator)
+
+    def lipschitz_bound(self) -> float:
+        """A Lipschitz constant of g, at most coefficient^layers (coefficient^2 with concatenation)."""
+        return self.net.lipschitz_bound()
 
     @property
     def exact(self) -> bool:
