@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,6 +13,26 @@ SECONDS = (10, 60)  # to connect, and between two packets
 
 class DataError(RuntimeError):
     """Data cannot be had: one line that says what, where and what to do about it."""
+
+
+def first_there(paths: Iterable[Path]) -> Path | None:
+    """The first of some paths at which there is something, contents unchecked; None: at none.
+
+    Raises:
+        DataError: It cannot be told, since a folder must not be searched.
+    """
+    for path in paths:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:  # Path.exists raises it too, or hides it: that depends on Python
+            raise DataError(
+                f"cannot look for {path} ({error.strerror or error}): make its folder searchable "
+                "(chmod u+rx), or set EQFLOW_DATA to another"
+            ) from None
+        return path
+    return None
 
 
 def download(
