@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from eqflow.data import action_set_info, camera_motion, draw_velocities, horizontal_flip, load_actions
+from eqflow.data import Clips, action_set_info, camera_motion, draw_velocities, horizontal_flip, load_actions
+from eqflow.data.walkers import walkers
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,54 @@ def test_no_subject_is_in_two_splits(actions):
 
 def test_size_and_frames():
     assert load_actions("embedded", size=12, frames=5).val.video.shape == (96, 5, 1, 12, 12)
+
+
+def test_the_clip_in_the_middle_is_the_walkers_own(actions):
+    video, labels, subjects = walkers(16, 16, 2)
+    for clips in (actions.train, actions.val, actions.test):
+        here = (subjects >= clips.subjects.min()) & (subjects <= clips.subjects.max())
+        assert (clips.video - video[here]).abs().max() < 1.5 / 255
+        assert torch.equal(clips.labels, labels[here]) and clips.video is clips.video
+    for frames, step in [(1, 7), (5, 3), (3, 1), (8, 2)]:
+        clips = load_actions("embedded", size=8, frames=frames, step=step).val
+        assert len(clips) == 96 and (clips.length >= frames * step).all()
+        video, _, subjects = walkers(8, frames, step)
+        assert (clips.video - video[(subjects > 16) & (subjects <= 20)]).abs().max() < 1.5 / 255
+
+
+def numbered(lengths, clip, step):
+    """Sequences whose pixels say which frame of which sequence they are: 16 i + t."""
+    length = torch.tensor(lengths)
+    frames = torch.cat([16 * i + torch.arange(n) for i, n in enumerate(lengths)]).to(torch.uint8)
+    about = torch.zeros(len(lengths), dtype=torch.int64)
+    return Clips(frames.view(-1, 1, 1, 1), length.cumsum(0) - length, length, about, about, clip, step)
+
+
+def test_clips_start_anywhere_that_leaves_room():
+    """Published: the start s is uniform with s + T * step <= length; frames s, s + step, ..."""
+    clips = numbered([8, 9, 14], clip=4, step=2)
+    generator = torch.Generator().manual_seed(0)
+    index = torch.arange(3).repeat(4000)
+    shown = (clips.draw(index, generator) * 255).round().long().view(-1, 4)
+    assert torch.equal(shown - shown[:, :1], torch.arange(0, 8, 2).expand(12_000, 4))
+    assert torch.equal(shown[:, 0] // 16, index)
+    for i, starts in enumerate([1, 2, 7]):
+        counts = (shown[index == i, 0] - 16 * i).bincount(minlength=starts)
+        assert len(counts) == starts  # never outside
+        # chi-square: above 40 with up to 6 degrees of freedom once in a million seeds
+        assert ((counts - 4000 / starts) ** 2 / (4000 / starts)).sum() < 40
+    again = clips.draw(index, torch.Generator().manual_seed(0))
+    assert torch.equal((again * 255).round().long().view(-1, 4), shown)
+    middle = (clips.video * 255).round().long().view(-1, 4)
+    assert middle.tolist() == [[0, 2, 4, 6], [17, 19, 21, 23], [35, 37, 39, 41]]
+
+
+def test_grey_levels_are_over_255_and_nothing_else(actions):
+    clips = actions.train
+    drawn = clips.draw(torch.arange(30), torch.Generator().manual_seed(0))
+    assert drawn.dtype == torch.float32 and clips.frames.dtype == torch.uint8
+    assert torch.equal(drawn, (drawn * 255).round() / 255) and drawn.min() >= 0 and drawn.max() <= 1
+    assert drawn.mean() > 0.4 and drawn.std() < 0.3  # neither centred nor scaled
 
 
 def test_unknown_source():
@@ -95,6 +144,8 @@ def test_camera_motion_passes_gradients_on():
         ((2, 3, 4, 4), torch.zeros(2, 2, dtype=torch.int64), r"\(B, T, C, H, W\); got \(2, 3, 4, 4\)"),
         ((2, 3, 1, 4, 4), torch.zeros(3, 2, dtype=torch.int64), r"\(2, 2\); got torch.int64 \(3, 2\)"),
         ((2, 3, 1, 4, 4), torch.zeros(2, 2), r"integer velocities \(2, 2\); got torch.float32"),
+        ((2, 3, 1, 4, 4), torch.full((2, 2), torch.inf), r"integer velocities \(2, 2\); got torch.float32"),
+        ((2, 3, 1, 4, 4), torch.full((2, 2), 2**62), "up to 2147483648 px/frame; got 4611686018427387904"),
     ],
 )
 def test_camera_motion_refuses(shape, v, message):
@@ -113,6 +164,14 @@ def test_drawn_velocities_are_uniform_on_the_square():
     assert not draw_velocities(9, 0, torch.Generator()).any()
 
 
-def test_drawn_velocities_refuse():
-    with pytest.raises(ValueError, match="max_speed >= 0; got 3 and -1"):
-        draw_velocities(3, -1, torch.Generator())
+@pytest.mark.parametrize(
+    "speed",
+    [-1, (1, -1), 1.5, float("inf"), (float("inf"), 0), float("nan"), (0, -float("inf")), 2**40, (1,)],
+)
+def test_drawn_velocities_refuse(speed):
+    with pytest.raises(ValueError, match=r"whole max_speed >= 0; got 3 and"):
+        draw_velocities(3, speed, torch.Generator())
+    assert torch.equal(
+        draw_velocities(9, 2.0, torch.Generator().manual_seed(0)),
+        draw_velocities(9, 2, torch.Generator().manual_seed(0)),
+    )

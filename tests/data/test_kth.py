@@ -5,10 +5,11 @@ import os
 import numpy as np
 import pytest
 import torch
-from small_kth import LENGTH, LIST, pictures, video
+from small_kth import LENGTH, LIST, SHOWN, TRUNCATED, counted, pictures, png, truncated, video
 
 from eqflow.data import DataError, data_dir, kth, kth_sample
-from eqflow.data.kth import ACTIONS, Sequence, clip_frames, decode_grey, parse_sequences, shrink
+from eqflow.data.kth import ACTIONS, Sequence, parse_sequences
+from eqflow.data.kth_frames import decode_grey, in_order, shrink
 
 
 def test_list_of_sequences():
@@ -31,6 +32,8 @@ def test_list_of_sequences():
         ("person01_boxing_d1 frames 1-95; 96-185", "expected 'frames 1-95, ...'; got 'person01"),
         ("person01_boxing_d1 frames", "expected 'frames 1-95, ...'"),
         ("person01_skating_d1 frames 1-95", "expected 'frames 1-95, ...'"),
+        ("person99_boxing_d1 frames 1-95", "a subject of 1 to 25; got 99"),
+        ("person00_boxing_d1 frames 1-95", "a subject of 1 to 25; got 0"),
         ("person01_boxing_d1 frames 95-1", "1 <= first <= last; got 95-1"),
         ("person01_boxing_d1 frames 0-9", "1 <= first <= last; got 0-9"),
     ],
@@ -38,13 +41,6 @@ def test_list_of_sequences():
 def test_list_of_sequences_refuses(line, message):
     with pytest.raises(DataError, match=f"00sequences.txt, line 2: .*{message}"):
         parse_sequences("\n" + line)
-
-
-def test_clips_lie_in_the_middle_and_short_ones_repeat_the_last_frame():
-    assert clip_frames(1, 31, 16, 2).tolist() == list(range(1, 32, 2))
-    assert clip_frames(101, 141, 16, 2).tolist() == list(range(106, 137, 2))
-    assert clip_frames(5, 10, 4, 2).tolist() == [5, 7, 9, 10]
-    assert clip_frames(5, 5, 3, 1).tolist() == [5, 5, 5]
 
 
 def test_shrinking_averages_areas():
@@ -72,6 +68,49 @@ def test_decoding_refuses_what_is_cut(part, message):
         decode_grey(whole[: int(part * len(whole))], "here")
 
 
+@pytest.mark.parametrize("inside", [0.0, 0.1, 0.5])
+def test_the_video_that_is_known_to_be_cut_off(inside):
+    """Its 304 frames are taken, and no other video's: not another name, not one frame less."""
+    decoded = np.stack(decode_grey(truncated(SHOWN, inside), "here", TRUNCATED))
+    assert SHOWN <= len(decoded) <= SHOWN + 1
+    assert np.abs(decoded[:SHOWN, 4:20, 4:12].mean((1, 2)) - counted(SHOWN)[:, 0, 0]).max() < 3
+    with pytest.raises(DataError, match=r"^cannot decode here .*official file"):
+        decode_grey(truncated(SHOWN, inside), "here", "person02_boxing_d4")
+    with pytest.raises(DataError, match=r"^cannot decode here .*official file"):
+        decode_grey(truncated(SHOWN - 1, inside), "here", TRUNCATED)
+
+
+def test_pictures_are_decoded_exactly():
+    frames = np.random.default_rng(0).integers(0, 256, (3, 24, 32), np.uint8)
+    assert np.array_equal(decode_grey([png(x) for x in frames], "x"), frames)
+    with pytest.raises(DataError, match=r"^cannot decode here .*official file"):
+        decode_grey([png(frames[0]), b"junk"], "here")
+    with pytest.raises(DataError, match=r"^cannot decode here .0 of 0 frames"):
+        decode_grey([], "here")
+
+
+def test_pictures_are_counted_as_people_count():
+    assert in_order(["f10.png", "f9.png", "f11.png"], "x") == ["f9.png", "f10.png", "f11.png"]
+    names = [f"image-{n:03}_64x64.png" for n in range(995, 1003)]
+    assert in_order(sorted(names), "x") == names != sorted(names)
+    assert in_order([], "x") == []
+
+
+@pytest.mark.parametrize(
+    "names, found",
+    [
+        (["f1.png", "f3.png"], "f3.png after f1.png"),
+        (["f1.png", "f01.png"], "after"),
+        (["f1.png", "f2.png", "poster.png"], "poster.png after f2.png"),
+        (["f1.png", "f2.jpg"], "f2.jpg after f1.png"),
+        (["a.png", "b.png"], "b.png after a.png"),
+    ],
+)
+def test_pictures_that_do_not_count_one_by_one(names, found):
+    with pytest.raises(DataError, match=f"^here: expected a picture for every frame; got .*{found}"):
+        in_order(names, "here")
+
+
 # --- the real list and clips, where they are ---
 
 
@@ -92,12 +131,20 @@ def test_real_list():
     assert "person13_handclapping_d3" in text and "person13_handclapping_d3" not in {
         s.video for s in sequences
     }
-    assert sum(s.last - s.first < 30 for s in sequences) == 11
+    assert sum(s.last - s.first + 1 < 32 for s in sequences) == 21
+    cut = [(s.first, s.last) for s in sequences if s.video == TRUNCATED]
+    assert cut == [(1, 106), (107, 170), (171, 245), (246, 370)]
     people = np.array([s.subject for s in sequences])
     assert [int(((people > a) & (people <= b)).sum()) for a, b in ((0, 16), (16, 20), (20, 25))] == [
         1528,
         384,
         479,
+    ]
+    people = people[[s.last - s.first + 1 >= 32 for s in sequences]]
+    assert [int(((people > a) & (people <= b)).sum()) for a, b in ((0, 16), (16, 20), (20, 25))] == [
+        1517,
+        380,
+        473,
     ]
     # With a paragraph before it, as in the official file.
     header = "KTH human motion\n---\nFiles are named person15_walking_d1_uncomp.avi; frames count from 1.\n"
