@@ -108,7 +108,7 @@ def learns_nothing(videos: torch.Tensor, shown: int) -> dict[str, torch.Tensor]:
         shown: frames that are given; the others are predicted.
 
     Returns:
-        Mean squared errors, float64 (T - shown,): of the mean of the inputs, of the last of them, and of black.
+        Mean squared errors, float64 (T - shown,): of the mean of the inputs, their last frame, and black.
     """
     if not 0 < shown < videos.shape[1]:
         raise ValueError(f"expected frames to see and frames to predict; got {shown} of {videos.shape[1]}")

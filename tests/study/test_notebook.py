@@ -253,6 +253,15 @@ def test_baselines_and_events_are_evidence_and_reach_the_board(tmp_path, capsys)
     }
 
 
+def test_seeds_that_differ_by_orders_are_shown_by_median_and_range(tmp_path):
+    nb = start("14_length", "quick")
+    values = {"grnn": [0.9, 1.0, 1.1], "fernn_v2": [1.55, 92.4, 1.65]}
+    nb.expect("A9", values=values, baselines={"mean of the inputs": 0.9, "last frame": 1.5})
+    nb.finish()
+    (row,) = scoreboard(tmp_path / "results/quick", "quick").query("id == 'A9'").itertuples()
+    assert row.ours == "fernn_v2 1.65 [1.55, 92.4]; grnn 1" and row.sd == "grnn 0.1"
+
+
 def test_the_scoreboard_without_results(monkeypatch, tmp_path):
     monkeypatch.setenv("EQFLOW_PUBLISHED", str(tmp_path / "published"))
     board = bump().scoreboard()
