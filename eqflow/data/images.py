@@ -195,10 +195,8 @@ def _digits(name: str, progress: bool) -> Read:
     source, _, variant = name.partition("_")
     found = load_digits("embedded" if source == "digits" else "real", progress=progress)
     images = (torch.cat([found.train, found.test]) * 255).round_().to(torch.uint8)
-    labels, sizes = (
-        torch.cat([found.train_labels, found.test_labels]),
-        held_out(len(found.train), len(found.test)),
-    )
+    labels = torch.cat([found.train_labels, found.test_labels])
+    sizes = held_out(len(found.train), len(found.test))
     if variant:
         if source == "mnist":
             sizes = image_readers.MNIST_ROT_SPLIT
