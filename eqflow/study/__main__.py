@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 COMMANDS = {
     "reproduce": "train, run the notebooks, write figures, tables and verdicts into results/",
@@ -37,9 +39,10 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--budget", type=_fraction, default=1.0, help="fraction of every run's steps")
         sub.add_argument("--fresh", action="store_true", help="train again what is already there")
         sub.add_argument("--engine", default="auto", help="auto, serial, processes")
-        sub.add_argument(
-            "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", type=_parameter
-        )
+        if name == "reproduce":
+            text = "of the notebooks, such as SEED=1"
+            options = {"action": "append", "default": [], "metavar": "NAME=VALUE", "type": _parameter}
+            sub.add_argument("-p", "--parameter", help=text, **options)
     return top
 
 
@@ -69,32 +72,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return doctor()
     from . import reproduce as runner
 
-    request = runner.Request(
-        notebooks=tuple(options.nb),
-        profile=options.profile,
-        data=options.data,
-        device=options.device,
-        budget=options.budget,
-        fresh=options.fresh,
-        engine=options.engine,
-        parameters=dict(options.parameter),
-        models=tuple(getattr(options, "model", ())),
-    )
+    if named := os.environ.get("EQFLOW_DATA"):  # relative to here, wherever a notebook runs
+        os.environ["EQFLOW_DATA"] = str(Path(named).expanduser().absolute())
     try:
+        request = runner.Request(
+            notebooks=tuple(options.nb),
+            profile=options.profile,
+            data=options.data,
+            device=options.device,
+            budget=options.budget,
+            fresh=options.fresh,
+            engine=options.engine,
+            parameters=dict(getattr(options, "parameter", ())),
+            models=tuple(getattr(options, "model", ())),
+        )
         return _COMMANDS[options.command](runner, request)
     except ValueError as error:  # unknown notebook, parameter, device: one line, no traceback
         print(f"eqflow: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a folder that cannot be written
-        print(f"eqflow: {error}; what is done is kept, {_again(request)}", file=sys.stderr)
+        print(f"eqflow: {error}; what is done is kept, {_again(options)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\neqflow: interrupted; {_again(request)}", file=sys.stderr)
+        print(f"\neqflow: interrupted; {_again(options)}", file=sys.stderr)
         return 130
 
 
-def _again(request) -> str:
-    without = " without FRESH=1 (--fresh)" if request.fresh else ""
+def _again(options: argparse.Namespace) -> str:
+    without = " without FRESH=1 (--fresh)" if options.fresh else ""
     return f"the same command{without} goes on from here"
 
 

@@ -110,7 +110,7 @@ def processes(jobs: list[Job], board: Board) -> dict[str, str]:
 
 
 def _in_two_rounds(jobs: list[Job], board: Board, attempt: Callable) -> dict[str, str]:
-    """First what nobody is at; then, waiting, what other processes were at, so that several share the work."""
+    """First what nobody is at, then, waiting, what others were at: so several processes share the work."""
     failures: dict[str, str] = {}
     for patient in (False, True):
         left = []

@@ -16,6 +16,9 @@ from .files import atomic_write
 from .outputs import project_root
 from .provenance import without_paths
 
+# A kernel of a killed process would go on to the end of its cell.
+_LIFELINE = "__import__('eqflow.study.lifeline', fromlist=['lifeline'])"
+
 
 class ReproduceError(ValueError):
     """A request that cannot be carried out; the message says what was expected."""
@@ -43,7 +46,10 @@ def execute(path: Path, executed: Path, parameters: Mapping, environment: Mappin
                 dict(parameters),
                 cwd=str(path.parent),
                 progress_bar=False,
-                extra_arguments=["--log-level=ERROR"],  # ipykernel warns that local TCP is not encrypted
+                extra_arguments=[
+                    "--log-level=ERROR",  # ipykernel warns that local TCP is not encrypted
+                    f"--IPKernelApp.exec_lines={_LIFELINE}.end_with({os.getpid()})",
+                ],
             )
         except papermill.PapermillExecutionError as failure:
             error = plain_text(str(failure))

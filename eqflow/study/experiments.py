@@ -138,7 +138,9 @@ def stored_as(spec: RunSpec) -> RunSpec:
     about = tuple(spec.config.get(name) for name in ("profile", "data", "budget"))
     experiment, model = spec.experiment, spec.model
     if spec.experiment in SETTINGS and None not in about:
-        experiment, model = _first_names(*about).get(_content(spec.experiment, spec.config), (experiment, model))
+        experiment, model = _first_names(*about).get(
+            _content(spec.experiment, spec.config), (experiment, model)
+        )
     return replace(spec, experiment=experiment, model=model)
 
 

@@ -73,6 +73,11 @@ def _analysed(
     """(hash, imports) of a file; an import is (module, name or None, name here)."""
     source = path.read_text(encoding="utf-8")
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    digest = hashlib.sha256(without_prose(source).encode()).hexdigest()[:16]
+    return digest, tuple(_imports(source, package))
+
+
+def _imports(source: str, package: str) -> list[tuple[str, str | None, str | None]]:
     imports = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -81,8 +86,18 @@ def _analysed(
             parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             target = ".".join(parents + ([node.module] if node.module else []))
             imports += [(target, alias.name, alias.asname or alias.name) for alias in node.names]
-    digest = hashlib.sha256(without_prose(source).encode()).hexdigest()[:16]
-    return digest, tuple(imports)
+    return imports
+
+
+def imports_of(source: str, top: str) -> list[str]:
+    """The modules of the package `top` that a notebook's cell uses; none if it is not Python (it fails)."""
+    from IPython.core.inputtransformer2 import TransformerManager  # late: training needs no IPython
+
+    try:
+        imports = _imports(TransformerManager().transform_cell(source), "")
+    except SyntaxError:
+        return []
+    return [_resolve(target, name) for target, name, _ in imports if target.split(".")[0] == top]
 
 
 def _look(module: str) -> tuple[Path, str, tuple] | None:

@@ -30,7 +30,10 @@ def work_store() -> RunStore:
 def is_kept(request: Request, path: Path) -> bool:
     """Whether nothing that made the published notebook has changed."""
     note = _stage(request, path).with_suffix(".json")
-    return not request.fresh and note.exists() and read_json(note) == _made(request, path)
+    try:
+        return not request.fresh and note.exists() and read_json(note) == _made(request, path)
+    except ValueError:  # a damaged note
+        return False
 
 
 def execute_notebook(request: Request, path: Path) -> tuple[str | None, float]:
@@ -39,21 +42,21 @@ def execute_notebook(request: Request, path: Path) -> tuple[str | None, float]:
     note = stage.with_suffix(".json")
     note.unlink(missing_ok=True)
     shutil.rmtree(stage, ignore_errors=True)
-    environment = {"EQFLOW_RESULTS": stage, "EQFLOW_PUBLISHED": request.results, "EQFLOW_STORE": "work"}
+    environment = {"EQFLOW_RESULTS": stage, "EQFLOW_PUBLISHED": request.home, "EQFLOW_STORE": "work"}
     environment |= {"EQFLOW_CACHE": cache_dir(), "EQFLOW_BUDGET": request.budget}
     if choose_device(request.device).type == "cpu":  # so that no number depends on how many cores there are
         environment |= {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1}
     error = execute(path, stage / path.name, request.all_parameters(), environment)
     seconds = time.perf_counter() - begun
-    _publish(request, path.stem, stage)
-    record = request.folder / "provenance" / f"{path.stem}.json"
-    if not error and not record.exists():
+    finished = _publish(request, path.stem, stage)
+    if not error and not finished:
         error = f"{path.stem} never called nb.finish()"
     if error:
         record_failure(request, path, error, seconds)
         return error, seconds
+    record = request.folder / "provenance" / f"{path.stem}.json"
     found = read_json(record)
-    found["made_from"]["notebook"] = provenance.notebook_fingerprint(path)
+    found["made_from"] |= provenance.sources(path.stem, path)
     write_json(record, found | {"wall_seconds": seconds})
     write_json(note, _made(request, path))
     return None, seconds
@@ -63,23 +66,37 @@ def record_failure(request: Request, path: Path, error: str, seconds: float) -> 
     """Say in the notebook's provenance that it failed, and why; it is not kept then."""
     _stage(request, path).with_suffix(".json").unlink(missing_ok=True)
     record = request.folder / "provenance" / f"{path.stem}.json"
-    found = read_json(record) if record.exists() else {}
+    try:
+        found = read_json(record) if record.exists() else {}
+    except ValueError:  # damaged
+        found = {}
     line = error.strip().splitlines()[-1][:300]
     known = {"notebook": path.stem, "status": "failed", "error": line, "wall_seconds": seconds}
     write_json(record, found | known | {"parameters": {"data": request.data, "budget": request.budget}})
 
 
 def _stage(request: Request, path: Path) -> Path:
-    return cache_dir() / "reproduce" / request.level.name / path.stem
+    return cache_dir() / "reproduce" / request.variant / request.level.name / path.stem
 
 
 def _made(request: Request, path: Path) -> dict:
     return {"signature": _signature(request, path), "outputs": _outputs_digest(request, path.stem)}
 
 
-def _publish(request: Request, name: str, stage: Path) -> None:
-    """Move what a notebook made into ``results``; what an earlier execution left there goes."""
+def _publish(request: Request, name: str, stage: Path) -> bool:
+    """Move what a notebook made into the results; what an earlier execution left there goes.
+
+    Of one that did not finish only the executed copy, which shows why: the rest stays as it is there.
+
+    Returns:
+        Whether it finished.
+    """
     made = stage / request.level.name
+    if (stage / f"{name}.ipynb").exists():
+        executed = request.folder / "notebooks" / f"{name}.ipynb"
+        atomic_write(executed, (stage / f"{name}.ipynb").read_bytes())
+    if not (made / "provenance" / f"{name}.json").exists():
+        return False
     for kind in KINDS:
         target = request.folder / kind / name
         new = target.with_name(f".{name}.part")  # whole before the old one goes
@@ -89,27 +106,20 @@ def _publish(request: Request, name: str, stage: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         if new.is_dir():
             new.rename(target)
-    files = {kind: made / kind / f"{name}.json" for kind in ("metrics", "provenance")}
-    files["notebooks"] = stage / f"{name}.ipynb"
-    for kind, file in files.items():
-        target = request.folder / kind / file.name
-        if file.exists():
-            atomic_write(target, file.read_bytes())
-        else:
-            target.unlink(missing_ok=True)
+    for kind in ("metrics", "provenance"):
+        file = made / kind / f"{name}.json"
+        atomic_write(request.folder / kind / file.name, file.read_bytes())
+    return True
 
 
 def _signature(request: Request, path: Path) -> str:
     """Of everything that a notebook is made from."""
     number, store = path.stem[:2], work_store()
-    package = Path(provenance.__file__).resolve().parents[1]
-    files = sorted(p.relative_to(package).as_posix() for p in package.rglob("*.py"))
-    code = provenance.code_fingerprints(files)
     claims = {c.id: provenance.claim_fingerprint(c) for c in load_claims().values()}
     runs = [store.key(spec) for spec in request.specs(number)]
     others = _others(request) if number in READ_OTHERS else None
     device = provenance.machine(choose_device(request.device))["device"]
-    parts = [provenance.notebook_fingerprint(path), code, claims, runs, others, device]
+    parts = [provenance.sources(path.stem, path), claims, runs, others, device]
     parts += [provenance.versions(), request.all_parameters(), request.budget]
     return digest(json.dumps(parts, sort_keys=True))
 

@@ -97,7 +97,7 @@ def train_run(
             torch.cuda.reset_peak_memory_stats(device)
 
         def trained_from(state: dict | None) -> tuple[nn.Module, Task, Trained]:
-            # Layers draw their first weights from the global generator: it is lent for this run and given back.
+            # Layers draw their first weights from the global generator.
             torch.default_generator.manual_seed(spec.seed)
             model = module.build(spec.config).to(device)
             task = module.task(spec.config, spec.seed, model, device)
@@ -118,6 +118,7 @@ def train_run(
         def total() -> float:
             return (resume or {}).get("total_seconds", 0.0) + time.perf_counter() - began
 
+        # The global generator is lent for this run and given back.
         with repeatable(device), torch.random.fork_rng(devices=[]):
             if trouble:
                 say(trouble)

@@ -63,7 +63,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """What a JSON file holds; ValueError, with its name, for one that is cut or edited into nonsense."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"expected whole JSON in {path}; got {error}: remove it and make it again"
+        ) from error
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

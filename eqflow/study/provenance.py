@@ -20,13 +20,14 @@ import nbformat
 import torch
 
 from .claims import Claim
-from .fingerprint import without_prose
+from .experiments import EXPERIMENTS, experiments_of
+from .fingerprint import code_of, imports_of, without_prose
 from .outputs import digest, project_root
 from .times import PHRASE
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "escnn", "matplotlib", "papermill")
-# These start, list and publish; they cannot change a number or a figure.
-_BYSTANDERS = {"study/__main__.py", "study/doctor.py", "study/reproduce.py", "study/times.py"}
+# What can change a result; other files may lie beside the checkout's as they like.
+_SOURCES = ("eqflow", "notebooks", "pyproject.toml", "requirements.lock")
 
 
 def versions() -> dict[str, str]:
@@ -41,10 +42,10 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> dict[str, object]:
-    """The commit of the checkout, and whether it has uncommitted changes (results apart)."""
+    """The commit of the checkout, and whether what makes results has uncommitted changes."""
     try:
         name = _git("rev-parse", "--short=12", "HEAD")
-        return {"commit": name, "dirty": bool(_git("status", "--porcelain", "--", ".", ":!results"))}
+        return {"commit": name, "dirty": bool(_git("status", "--porcelain", "--", *_SOURCES))}
     except (OSError, subprocess.SubprocessError):
         return {"commit": "unknown", "dirty": None}
 
@@ -85,17 +86,9 @@ def notebook_fingerprint(path: Path) -> str:
     return digest(*(PHRASE.sub("", cell) for cell in cells[:1]), *cells[1:])
 
 
-def code_fingerprints(names: Iterable[str] | None = None) -> dict[str, str]:
-    """Of the package's files that this process imported, or of those named ("gone" where one is not there).
-
-    Comments, docstrings and blank lines do not count.
-    """
+def code_fingerprints(names: Iterable[str]) -> dict[str, str]:
+    """Of files of the package ("gone" where one is not there); comments, docstrings, blank lines apart."""
     package = Path(__file__).resolve().parents[1]
-    if names is None:
-        modules = [m for n, m in list(sys.modules.items()) if n.split(".")[0] == "eqflow"]
-        files = {Path(m.__file__).resolve() for m in modules if getattr(m, "__file__", None)}
-        names = (f.relative_to(package).as_posix() for f in files if f.is_relative_to(package))
-        names = sorted(n for n in names if n not in _BYSTANDERS)
     return {n: _code(package / n) for n in names}
 
 
@@ -107,14 +100,22 @@ def claim_fingerprint(claim: Claim) -> str:
     return digest(json.dumps(asdict(claim), sort_keys=True, default=dict))
 
 
+def sources(name: str, path: Path) -> dict[str, object]:
+    """Fingerprints of a notebook's cells and of the code that they use: what they import, followed through
+    the package, what they call through ``nb``, and the modules of its experiments. Nothing else counts."""
+    modules = ["eqflow.study.notebook", *(EXPERIMENTS[e] for e in experiments_of(name))]
+    if path.exists():
+        cells = (c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+        modules += [module for cell in cells for module in imports_of(cell, "eqflow")]
+    names = [n.removeprefix("eqflow/") for n in code_of(modules)]
+    cells = notebook_fingerprint(path) if path.exists() else "unknown"
+    return {"notebook": cells, "code": code_fingerprints(names)}
+
+
 def made_from(name: str, claims: Iterable[Claim]) -> dict[str, object]:
-    """Fingerprints of what makes a notebook's results: its cells, the code imported by now, its claims."""
+    """Fingerprints of what makes a notebook's results: its cells, the code that they use, its claims."""
     source = project_root() / "notebooks" / f"{name}.ipynb"
-    return {
-        "notebook": notebook_fingerprint(source) if source.exists() else "unknown",
-        "code": code_fingerprints(),
-        "claims": {c.id: claim_fingerprint(c) for c in claims},
-    }
+    return sources(name, source) | {"claims": {c.id: claim_fingerprint(c) for c in claims}}
 
 
 def surroundings(device: torch.device) -> dict[str, object]:
@@ -125,5 +126,6 @@ def surroundings(device: torch.device) -> dict[str, object]:
 def without_paths(text: str) -> str:
     """Text free of this machine's folders: only the last part of an absolute path stays."""
     text = text.replace(str(project_root()) + os.sep, "").replace(str(project_root()), ".")
-    text = text.replace(str(Path.home()) + os.sep, "~/") if str(Path.home()) != "/" else text
+    home = os.path.expanduser("~")  # stays "~" where nobody knows it
+    text = text.replace(home + os.sep, "~/") if home not in ("~", "/") else text
     return re.sub(r"(?<![\w.:/~<])/(?:[\w.@+-]+/)+(?=[\w.@+-])", "", text)

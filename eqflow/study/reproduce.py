@@ -6,6 +6,9 @@ notebook whose inputs are the same and whose results are still in place is kept.
 
 from __future__ import annotations
 
+import contextlib
+import re
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,16 +18,17 @@ from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
-from joblib.externals.loky import ProcessPoolExecutor, as_completed
 
 from .cost import cores, estimate
 from .data_check import missing_data
 from .engine import RunsFailed, run_all
 from .executor import ReproduceError, check_parameters
 from .experiments import NOTEBOOKS
+from .files import atomic_write
 from .notebook import choose_device
 from .one_notebook import READ_OTHERS, execute_notebook, is_kept, record_failure, work_store
 from .outputs import cache_dir, markdown_table, read_json
+from .pool import Died, side_by_side
 from .progress import clock
 from .request import Request
 from .runs import Run, RunStore
@@ -103,20 +107,25 @@ def reproduce(request: Request) -> int:
     for path in chosen.values():
         check_parameters(path, parameters)
     print(f"\n{plan(request)}", flush=True)
-    lock = FileLock(cache_dir() / f"reproduce-{request.level.name}.lock")
+    name = "-".join(filter(None, (request.level.name, request.variant)))
     cache_dir().mkdir(parents=True, exist_ok=True)
     try:
-        with lock.acquire(timeout=0):
+        with FileLock(cache_dir() / f"reproduce-{name}.lock").acquire(timeout=0):
             return _reproduce(request, chosen)
     except Timeout:
-        raise ReproduceError(f"another reproduce of the {request.level.name} profile is running") from None
+        raise ReproduceError(f"another reproduce of the {name} profile is running") from None
 
 
 def _reproduce(request: Request, chosen: Mapping[str, Path]) -> int:
     begun, store, failures = time.perf_counter(), work_store(), {}
-    for part in request.folder.rglob(".?*"):  # what a kill left half-written; the lock is ours
-        if part.is_file():
+    for part in sorted(request.folder.rglob(".*.*")):  # what a kill left half-written; the lock is ours
+        if re.search(r"\.[0-9a-f]{12}$", part.name):
             part.unlink()
+        elif part.name.endswith(".part"):
+            shutil.rmtree(part)
+    probe = request.folder / ".writable"
+    atomic_write(probe, "")  # better to hear now that results cannot be written than after hours
+    probe.unlink()
     broken = {}
     try:
         train(request, [spec for number in chosen for spec in request.specs(number)])
@@ -134,10 +143,12 @@ def _reproduce(request: Request, chosen: Mapping[str, Path]) -> int:
         print(f"[{place}/{len(chosen)}] {path.stem} {outcome}", flush=True)
     _publish_runs(request, store, chosen)
     board = write_scoreboard(request.folder, request.level.name)
-    write_readme(request.results, request.level.name)
+    write_readme(request.home, request.level.name)
     verdicts = ", ".join(f"{n} {v}" for v, n in board["verdict"].value_counts(sort=False).items())
     print(f"\nClaims: {verdicts}.  Time: {clock(time.perf_counter() - begun)}.")
     print(f"Figures, tables, notebooks: {request.folder}. Verdicts: {request.folder / 'scoreboard.md'}.")
+    if request.variant:
+        print(f"These are of {request.variant}: {request.results / request.level.name} is as it was.")
     for name, error in failures.items():
         print(f"\n{'=' * 20} {name} failed\n{error}")
     return 1 if failures else 0
@@ -170,20 +181,15 @@ def _groups(chosen: Iterable[str]) -> list[list[str]]:
 def _side_by_side(request: Request, paths: list[Path]) -> Iterator[Outcome]:
     """In a process for each core, as far as memory goes; on a GPU one after another."""
     count = min(len(paths), _kernels(request))
-    lost = paths
-    if count > 1:
-        pool, lost = ProcessPoolExecutor(max_workers=count), []
-        try:
-            futures = {pool.submit(execute_notebook, request, path): path for path in paths}
-            for future in as_completed(futures):
-                if future.exception():  # its process died; the others' futures are broken then as well
-                    lost.append(futures[future])
-                else:
-                    yield futures[future], *future.result()
-        finally:
-            pool.shutdown(wait=True, kill_workers=True)  # an interrupt ends them at once
-    for path in lost:
-        yield path, *execute_notebook(request, path)
+    if count < 2:
+        for path in paths:
+            yield path, *execute_notebook(request, path)
+        return
+    for path, outcome in side_by_side(partial(execute_notebook, request), paths, count):
+        if outcome is Died:
+            outcome = ("its process died (killed, or out of memory)", 0.0)
+            record_failure(request, path, *outcome)
+        yield path, *outcome
 
 
 def _kernels(request: Request) -> int:
@@ -199,9 +205,11 @@ def _expected_seconds(request: Request, path: Path) -> float:
 
 
 def _record(request: Request, path: Path) -> dict:
-    """The provenance of a notebook, empty where there is none."""
-    record = request.folder / "provenance" / f"{path.stem}.json"
-    return read_json(record) if record.exists() else {}
+    """The provenance of a notebook, of the profile's own if there is no other; empty where there is none."""
+    for folder in (request.folder, request.results / request.level.name):
+        with contextlib.suppress(OSError, ValueError):  # only a plan rests on it
+            return read_json(folder / "provenance" / f"{path.stem}.json")
+    return {}
 
 
 def train(request: Request, specs: Iterable) -> list[Run]:
@@ -215,7 +223,7 @@ def train(request: Request, specs: Iterable) -> list[Run]:
 
 
 def _publish_runs(request: Request, store: RunStore, chosen: Mapping[str, Path]) -> None:
-    if any(request.specs(number) for number in chosen):
-        target = request.folder / "runs"
-        both = RunStore(store.work, target)  # so that runs of notebooks not chosen now stay
-        both.publish([s for number in NOTEBOOKS for s in request.specs(number)], target)
+    target = request.folder / "runs"
+    both = RunStore(store.work, target)  # what is published already stays where it is
+    specs = [spec for number in chosen for spec in request.specs(number)]
+    both.publish(specs, target, declared=[s for number in NOTEBOOKS for s in request.specs(number)])

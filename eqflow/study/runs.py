@@ -75,7 +75,8 @@ class Run:
     """A finished run.
 
     Attributes:
-        metrics: what the experiment's evaluation gave, the `val_loss` of its weights, steps, budget, profile, data.
+        metrics: what the experiment's evaluation gave, the `val_loss` of its weights, steps, budget, profile,
+            data.
         curve: its history by column, without the seconds.
         volatile: seconds, device, versions, peak memory.
         status: "published" or "finished" (in the work store).

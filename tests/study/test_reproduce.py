@@ -68,20 +68,19 @@ def done(tmp_path_factory):
             with contextlib.redirect_stdout(io.StringIO()) as text:
                 codes.append(reproduce(again))
             printed.append(text.getvalue())
-    return SimpleNamespace(
-        root=root, request=request, codes=codes, printed=printed, smoke=root / "results/smoke"
-    )
+        found = {"results": request.home, "smoke": request.folder}
+    return SimpleNamespace(root=root, request=request, codes=codes, printed=printed, **found)
 
 
 @pytest.fixture(scope="module")
 def one_by_one(done, tmp_path_factory):
     """The working notebooks again, in one process."""
     root = tmp_path_factory.mktemp("serial")
-    again = {"engine": "serial", "notebooks": ["01", "90"], "results": root / "results"}
+    again = replace(done.request, engine="serial", notebooks=["01", "90"])
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
         patch.setenv("EQFLOW_CACHE", str(root / "cache"))
-        assert reproduce(replace(done.request, **again)) == 0
-    return root / "results/smoke"
+        assert reproduce(again) == 0
+        return again.folder
 
 
 def executed(done, name):
@@ -101,7 +100,7 @@ def test_a_failure_is_shown_and_stops_nothing_else(done):
     assert board.verdict["A2"] == "verified" and board.verdict["A3"] == "differs"
     assert board.verdict["A1"] == "not run" and "the cat ate it" in board.reason["A1"]
     assert "the cat ate it" in (done.smoke / "README.md").read_text()
-    assert not (done.root / "results/README.md").exists()  # a test run is not a result
+    assert not (done.results / "README.md").exists()  # a test run is not a result
     outputs = [o for c in executed(done, "10_breaks").cells for o in c.get("outputs", [])]
     assert any(o.output_type == "error" for o in outputs)
 
@@ -136,16 +135,18 @@ def test_side_by_side_makes_what_one_by_one_makes(done, one_by_one):
         assert (done.smoke / name).read_bytes() == (one_by_one / name).read_bytes(), name
 
 
-def test_a_process_that_dies_takes_no_notebook_along(tmp_path, monkeypatch):
-    here, paths = os.getpid(), [tmp_path / "01_a.ipynb", tmp_path / "02_b.ipynb"]
-
-    def dies_elsewhere(request, path):
-        return (None, 1.0) if os.getpid() == here else os._exit(9)
-
-    monkeypatch.setattr(runner, "execute_notebook", dies_elsewhere)
+def test_a_process_that_dies_takes_no_other_notebook_along(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    paths = [tmp_path / f"0{n}_{name}.ipynb" for n, name in enumerate(("dies", "b", "c"))]
+    request = Request(profile="smoke", results=tmp_path)
+    monkeypatch.setattr(
+        runner, "execute_notebook", lambda r, p: os._exit(9) if "dies" in p.stem else (None, 1.0)
+    )
     monkeypatch.setattr(runner, "_kernels", lambda request: 2)
-    outcomes = list(runner._side_by_side(Request(profile="smoke", results=tmp_path), paths))
-    assert sorted(outcomes) == [(path, None, 1.0) for path in paths]
+    outcomes = {path.stem: (error, seconds) for path, error, seconds in runner._side_by_side(request, paths)}
+    assert outcomes.pop("00_dies")[0].startswith("its process died")
+    assert outcomes == {"01_b": (None, 1.0), "02_c": (None, 1.0)}
+    assert json.loads((request.folder / "provenance/00_dies.json").read_text())["status"] == "failed"
 
 
 def test_what_measures_time_is_executed_alone_and_what_reads_the_others_last():
@@ -176,7 +177,7 @@ def test_published_results_are_complete(done):
 
 def test_stale_results_are_found(done, tmp_path):
     results, notebooks = tmp_path / "results", tmp_path / "notebooks"
-    shutil.copytree(done.root / "results", results)
+    shutil.copytree(done.results, results)
     notebooks.mkdir()
     shutil.copy(done.root / "notebooks/01_works.ipynb", notebooks)
     for name in ("10_breaks", "11_identity", "90_reads"):
@@ -284,6 +285,11 @@ def test_a_run_that_fails_later_is_said_beside_what_was_found_before(tmp_path, m
     )
     request = Request(source=tmp_path, profile="smoke", results=tmp_path / "results")
     assert reproduce(request) == 0 and runner.is_kept(request, path)
+    note = tmp_path / "cache/reproduce/smoke/01_bump.json"
+    whole = note.read_text()
+    note.write_text(whole[:20])  # damaged: not kept, and no reason to stop
+    assert not runner.is_kept(request, path)
+    note.write_text(whole)
     runner.record_failure(request, path, "a run failed: NaN at step 3", 0.0)
     board = scoreboard(request.folder, "smoke").set_index("id")
     assert board.verdict["A2"] == "verified" and board.reason["A2"].endswith("from before notebook 01 failed")
@@ -317,3 +323,142 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys, fresh, said):
     assert main(["reproduce", *(["--fresh"] if fresh else [])]) == 1
     line = capsys.readouterr().err.strip()
     assert "No space left on device" in line and said in line and "\n" not in line
+
+
+def published(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    """A published profile: two notebooks that share runs, one without."""
+    root = tmp_path_factory.mktemp("profile")
+    train = [START, "found = [run.metrics['test_mse'] for run in nb.runs()]", "nb.finish()"]
+    for name in ("12_translating_digits", "14_length"):
+        write_notebook(root / "notebooks", name, train)
+    write_notebook(root / "notebooks", "01_works", NOTEBOOKS["01_works"])
+    request = Request(
+        profile="smoke", source=root / "notebooks", results=root / "results", engine="serial", device="cpu"
+    )
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setenv("EQFLOW_CACHE", str(root / "cache"))
+        assert reproduce(request) == 0
+        yield SimpleNamespace(root=root, request=request)
+
+
+CHANGES = {
+    "budget0.5": {"budget": 0.5},
+    "real": {"data": "real"},
+    "SEED=5": {"parameters": {"SEED": 5}},
+    "budget0.5-SEED=_5_": {"budget": 0.5, "parameters": {"SEED": "[5]"}},
+}
+
+
+@pytest.mark.parametrize("variant", CHANGES)
+def test_a_request_that_is_not_the_profiles_own_touches_nothing_of_it(profile, variant, monkeypatch, capsys):
+    monkeypatch.setenv("EQFLOW_CACHE", str(profile.root / "cache"))
+    request = replace(profile.request, **CHANGES[variant])
+    before = published(profile.root / "results")
+    assert request.variant == variant
+    assert request.folder == profile.root / "cache/results" / variant / "smoke"
+    if variant in ("budget0.5", "SEED=5"):
+        notebooks = ["12"] if variant == "budget0.5" else ["01"]
+        assert reproduce(replace(request, notebooks=notebooks)) == 0
+        said = capsys.readouterr().out
+        assert said.splitlines()[1] == f"Not the profile's own ({variant}): results go to {request.folder}."
+        assert f"These are of {variant}: {profile.root / 'results/smoke'} is as it was." in said
+        assert list((request.folder / "notebooks").iterdir()) and (request.folder / "scoreboard.md").exists()
+        if variant == "budget0.5":
+            about = json.loads((request.folder / "provenance/12_translating_digits.json").read_text())
+            assert about["parameters"]["budget"] == 0.5
+            assert {p.name for p in (request.folder / "runs").iterdir()} == {
+                "translating_digits",
+                "mixing_line",
+            }
+    assert published(profile.root / "results") == before
+
+
+def test_what_is_the_profiles_own(profile):
+    own = [{}, {"data": "embedded"}, {"fresh": True}, {"device": "cpu"}, {"notebooks": ["12"]}]
+    assert all(replace(profile.request, **change).variant == "" for change in own)
+    assert replace(profile.request, profile="paper", data="real").variant == ""
+    assert replace(profile.request, profile="paper", data="embedded").variant == "embedded"
+
+
+def test_one_notebook_alone_replaces_its_own_runs_only(profile, monkeypatch):
+    """Also when every run has changed, as after an edit."""
+    from eqflow.study import runs
+
+    monkeypatch.setenv("EQFLOW_CACHE", str(profile.root / "cache"))
+    before = published(profile.root / "results/smoke/runs")
+    assert {name.split("/")[0] for name in before} == {"translating_digits", "mixing_line"}
+    code = runs._code
+    monkeypatch.setattr(runs, "_code", lambda module: code(module) | {"edited.py": "1"})
+    request = replace(profile.request, results=profile.root / "other")
+    shutil.copytree(profile.root / "results", profile.root / "other")
+
+    def pretends(request, path):  # its kernel would not know of the edit
+        return None, 1.0
+
+    monkeypatch.setattr(runner, "execute_notebook", pretends)
+    assert reproduce(replace(request, notebooks=["14"])) == 0
+    after = published(profile.root / "other/smoke/runs")
+    names = {(*name.split("/")[:1], name.split("/")[1].rpartition("-")[0]) for name in after}
+    assert names == {(*name.split("/")[:1], name.split("/")[1].rpartition("-")[0]) for name in before}
+    changed = {name.split("/")[1].partition("-")[0] for name in after.keys() - before.keys()}
+    assert changed == {"grnn", "fernn_v1", "fernn_v2"}  # those that 14 uses, and not grnn_matched of 12
+    assert {name for name in after if name.startswith("mixing_line")} <= before.keys()
+
+
+def test_a_notebook_that_fails_leaves_its_published_figures(profile, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(profile.root / "results", tmp_path / "results")
+    write_notebook(tmp_path / "notebooks", "01_works", [START, DRAW, FIGURE, "1 / 0", "nb.finish()"])
+    request = replace(profile.request, source=tmp_path / "notebooks", results=tmp_path / "results")
+    before = published(request.folder)
+    assert reproduce(request) == 1
+    after = published(request.folder)
+    changed = {name for name in before if after.get(name) != before[name]}
+    assert changed == {
+        *("README.md", "scoreboard.csv", "scoreboard.md"),
+        *("notebooks/01_works.ipynb", "provenance/01_works.json"),
+    }
+    assert "ZeroDivisionError" in after["notebooks/01_works.ipynb"].decode()
+
+
+def test_results_that_cannot_be_written_are_said_before_anything_is_trained(profile, monkeypatch, capsys):
+    from eqflow.study.__main__ import main
+
+    place = profile.root / "a_file"
+    place.write_text("")
+    monkeypatch.setenv("EQFLOW_PUBLISHED", str(place / "results"))
+    monkeypatch.setattr(runner, "find_notebooks", lambda request: {})
+    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("trained"))
+    assert main(["reproduce", "--profile", "smoke"]) == 1
+    line = capsys.readouterr().err.strip()
+    assert line.startswith("eqflow: ") and f"{place}" in line and "\n" not in line
+
+
+def test_a_cut_file_is_named(profile, tmp_path, monkeypatch):
+    shutil.copytree(profile.root / "results", tmp_path / "results")
+    cut = tmp_path / "results/smoke/metrics/12_translating_digits.json"
+    cut.write_text(cut.read_text()[:50])
+    with pytest.raises(ValueError, match=r"expected whole JSON in .*metrics/12_translating_digits\.json"):
+        scoreboard(tmp_path / "results/smoke", "smoke")
+
+
+def test_only_what_a_notebook_uses_makes_it_old(profile):
+    """Editing a command, another experiment or another notebook's module executes nothing again."""
+    from eqflow.study import provenance
+
+    used = provenance.sources("01_works", profile.request.source / "01_works.ipynb")["code"]
+    assert {"study/notebook.py", "study/report.py", "study/claims.py"} <= used.keys()
+    others = {"study/doctor.py", "study/reproduce.py", "study/__main__.py", "density/moser.py"}
+    others |= {"study/prediction.py", "study/recognition.py"}
+    assert not others & used.keys()
+    used = provenance.sources("12_x", profile.request.source / "12_translating_digits.ipynb")["code"]
+    assert {"study/prediction.py", "motion/cells.py"} <= used.keys() and "study/recognition.py" not in used
+    path = write_notebook(
+        profile.root / "more", "02_x", ["from eqflow.density import CircleMoser as M\n%time 1"]
+    )
+    assert "density/moser.py" in provenance.sources("02_x", path)["code"]
