@@ -52,7 +52,8 @@ def first_order(backward: Callable) -> Callable:
 
     @functools.wraps(backward)
     def checked(ctx, *gradients):
-        if torch._C._are_functorch_transforms_active():
+        batched = any(torch._C._functorch.is_legacy_batchedtensor(g) for g in gradients if g is not None)
+        if batched or torch._C._are_functorch_transforms_active():
             raise RuntimeError(
                 "expected one gradient at a time; got is_grads_batched=True, or a transform of a backward "
                 "pass alone: call the model within torch.func.vjp and torch.func.vmap instead"

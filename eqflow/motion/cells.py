@@ -121,7 +121,7 @@ class MotionCell(nn.Module, ABC):
             raise TypeError(f"expected a State, as the cell returns it; got {type(state).__name__}")
         if state is not None:
             self.check(state.h, "a state")
-            if len(state.t) != len(state.h):
+            if isinstance(state.t, tuple) and len(state.t) != len(state.h):
                 raise ValueError(f"expected a t for each of {len(state.h)} samples; got {state.t}")
         state, pooled = self.advance(u, state, pool=pool, **options)
         return (state, pooled) if pool else state
@@ -233,9 +233,10 @@ class TranslationCell(MotionCell):
 
     def advance(self, u: Tensor, state: State | None = None, **options) -> tuple[State | None, Tensor | None]:
         """One step from u = `drive` of a frame, with the options of `step`."""
-        t = (-1,) * len(u) if state is None else state.t
         h, pooled = self.step(u, None if state is None else state.h, **options)
-        return None if h is None else State(h, tuple(i + 1 for i in t)), pooled
+        if h is None:
+            return None, pooled
+        return State(h, 0) if state is None else state.at(h), pooled
 
     def step(
         self,
@@ -256,7 +257,7 @@ class TranslationCell(MotionCell):
         if h is None:  # nothing to convolve; without a lift the same for every nu
             h = getattr(torch, self.nonlinearity)(u if u.ndim == 5 else u.unsqueeze(1))
             return h, h.max(1).values if pool else None
-        if h.ndim != 5 or h.shape[1] not in (1, v) or (len(h), *h.shape[2:]) != (b, height, width, k):
+        if h.ndim != 5 or h.shape[1] not in (1, v) or (h.shape[0], *h.shape[2:]) != (b, height, width, k):
             raise ValueError(f"expected a state ({b}, {v}, {height}, {width}, {k}); got {tuple(h.shape)}")
         options = {"taps": self._taps, "nonlinearity": self.nonlinearity, "private": private}
         if v > 1:

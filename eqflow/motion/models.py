@@ -165,7 +165,7 @@ class FramePredictor(nn.Module):
         options = {"private": private}
         if isinstance(self.cell, RotationCell):
             options["filters"] = self.cell.filters()
-        last = [steps - 1] * batch if lengths is None else _last(lengths, batch, steps, least)
+        last = [] if lengths is None else _last(lengths, batch, steps, least)
         ragged = any(end < steps - 1 for end in last)
         if ragged:  # what is not read may be anything, even NaN, of which a product with 0 would be NaN
             unread = torch.arange(steps) > torch.tensor(last)[:, None]
@@ -174,7 +174,7 @@ class FramePredictor(nn.Module):
         driven = self.cell.drive(frames.flatten(0, 1)).unflatten(0, (batch, steps))
         for t, u in enumerate(driven.unbind(1)):
             reading = [b for b, end in enumerate(last) if t <= end]
-            if len(reading) == batch:
+            if not ragged or len(reading) == batch:
                 state = self.cell(state=state, u=u, **options)
             elif reading:
                 new = self.cell(state=state.take(reading), u=u[reading], **options)

@@ -218,26 +218,25 @@ class RotationCell(MotionCell):
         inner, outer = filters = self.filters() if filters is None else filters
         if state is None:
             h = u if self.rotate == "state" else self.input_conv(u, weight=inner)
-            state = State(getattr(torch, self.nonlinearity)(h).unsqueeze(1), (0,) * len(u))
+            state = State(getattr(torch, self.nonlinearity)(h).unsqueeze(1), 0)
         elif len(groups := self._groups(state)) > 1:
             parts = [self.advance(u[g], state.take(g), filters=filters, pool=pool) for g in groups]
             pooled = _joined(groups, [pooled for _, pooled in parts]) if pool else None
-            state = State(_joined(groups, [part.h for part, _ in parts]), tuple(t + 1 for t in state.t))
-            return state if keep else None, pooled
+            return state.at(_joined(groups, [part.h for part, _ in parts])) if keep else None, pooled
         else:
             b, height, width, _ = u.shape
             wanted = (b, len(self._turns), height, width, self.hidden_channels)
             if state.h.shape not in (wanted, (b, 1, *wanted[2:])):
                 raise ValueError(f"expected a state {wanted}; got {tuple(state.h.shape)}")
-            h, t = state.h.transpose(0, 1), tuple(t + 1 for t in state.t)
+            h, t = state.h.transpose(0, 1), _time(state) + 1
             if self.velocity_mixing > 1:
-                h = self._mixed(h, _time(t), u, inner, outer[0])
+                h = self._mixed(h, t, u, inner, outer[0])
             elif self.rotate == "state":
                 h = self.hidden_conv(h, u.unsqueeze(0), outer, None, self._tables(h, 1), self.nonlinearity)
             else:
-                seen = self._turned_back(u, _time(t))
+                seen = self._turned_back(u, t)
                 h = self.hidden_conv(h, seen, outer, inner, None, self.nonlinearity)
-            state = State(h.transpose(0, 1), t)
+            state = state.at(h.transpose(0, 1))
         return state if keep else None, self._pool(state) if pool else None
 
     def slices(self, state: State) -> Tensor:
@@ -247,13 +246,14 @@ class RotationCell(MotionCell):
             return _joined(groups, [self.slices(state.take(g)) for g in groups])
         h = state.h.transpose(0, 1)
         if self.rotate == "input":
-            h = self._moved(h, [_time(state.t) * turns for turns in self._turns])
+            h = self._moved(h, [_time(state) * turns for turns in self._turns])
         return h.expand(v, -1, -1, -1, -1).permute(1, 0, 4, 2, 3)
 
     def _groups(self, state: State) -> list[list[int]]:
         """Samples that have read equally many frames, since their slices have turned equally far."""
-        times = dict.fromkeys(state.t if self.rotate == "input" else ())
-        return [[b for b, s in enumerate(state.t) if s == t] for t in times]
+        if self.rotate == "state" or isinstance(state.t, int):
+            return []
+        return [[b for b, s in enumerate(state.t) if s == t] for t in dict.fromkeys(state.t)]
 
     def _moved(self, h: Tensor, turns: list[int]) -> Tensor:
         """Slice i turned by turns[i] / N of a circle, space and orientations."""
@@ -291,11 +291,11 @@ class RotationCell(MotionCell):
         b, height, width, c = x.shape
         # one pixel of all samples makes a row: a table is applied once
         rows = x.permute(1, 2, 0, 3).reshape(1, 1, height, width, b * c)
-        turned = Turned.call(rows, self._tables(x, -t)).view(-1, height, width, b, c)
+        turned = Turned.call(rows, self._tables(x, -t)).view(len(self._turns), height, width, b, c)
         return turned.permute(0, 3, 1, 2, 4)
 
     def _pool(self, state: State) -> Tensor:
-        h, t = state.h.transpose(0, 1), _time(state.t)
+        h, t = state.h.transpose(0, 1), _time(state)
         if self.rotate == "state" or t == 0:
             return h.amax(0)
         rolls = [t * turns for turns in self._turns]
@@ -325,9 +325,9 @@ class RotationCell(MotionCell):
         )
 
 
-def _time(t: tuple[int, ...]) -> int:
+def _time(state: State) -> int:
     """That of samples that have read equally many frames, or of none."""
-    return t[0] if t else 0
+    return state.t if isinstance(state.t, int) else next(iter(state.t), 0)
 
 
 def _joined(groups: list[list[int]], parts: list[Tensor]) -> Tensor:

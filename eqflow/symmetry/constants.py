@@ -30,6 +30,6 @@ def made_once(maxsize: int | None = None) -> Callable:
             return (function if transformed else kept)(*args, **options)
 
         call.cache_clear, call.cache_info = kept.cache_clear, kept.cache_info
-        return call
+        return torch.compiler.assume_constant_result(call)
 
     return decorate
