@@ -186,6 +186,7 @@ class RecognitionSettings(Settings):
         frames, stride: of a clip: its length, and every how many-th frame of the source.
         net: "recurrent", "learned_shifts" (G-RNN+) or "conv3d".
         padding: of the encoder, "zero" (published) or "circular".
+        norm: whose statistics its batch norms take in training, of each "frame" (published) or "joint".
     """
 
     camera: str = "fixed"
@@ -196,3 +197,4 @@ class RecognitionSettings(Settings):
     channels: tuple[int, ...] = (32, 64, 128)
     net: str = "recurrent"
     padding: str = "zero"
+    norm: str = "frame"
