@@ -29,6 +29,7 @@ def build(config: dict) -> nn.Module:
     motions, channels = motions_of(config), config["channels"]
     options = {"motions": motions} | {name: config[name] for name in ("kernel_size", "velocity_mixing")}
     if turns := config["orientations"]:
+        options |= {name: config[name] for name in ("rotate", "interpolation")}
         cell = RotationCell(1, channels // turns, orientations=turns, **options)
     else:
         cell = TranslationCell(1, channels, **options)
@@ -126,4 +127,4 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
             "parameters": sum(p.numel() for p in model.parameters()),
         }
 
-    return Task(batch, loss, validate, evaluate, generator)
+    return Task(batch, loss, validate, evaluate, generator, best=config["best"])

@@ -93,7 +93,7 @@ def scores(model: nn.Module, video: Tensor, labels: Tensor, device: torch.device
 
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run, as published: each clip starts anywhere in its sequence,
-    is moved by its camera and then mirrored at random; the weights of the best validation accuracy are kept.
+    is moved by its camera and then mirrored at random; the weights of the best validation are kept.
 
     Validation and test are the same at every call: the clip in the middle of each sequence, cameras drawn
     once (published: drawn anew, starts at least).
@@ -131,4 +131,5 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
             "parameters": sum(p.numel() for p in model.parameters()),
         }
 
-    return Task(batch, loss, validate, evaluate, generator, best="val_accuracy", better="high")
+    better = {"val_accuracy": "high", "val_loss": "low"}[config["best"]]
+    return Task(batch, loss, validate, evaluate, generator, best=config["best"], better=better)

@@ -49,9 +49,14 @@ class ModelSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every experiment has. `canvas`: side in pixels, or (height, width), by source of the data.
+    """What every experiment has.
 
-    `seeds`: at most so many of the profile's. `memory_mb`: of one run, a guess for plans.
+    Attributes:
+        canvas: side in pixels, or (height, width), by source of the data.
+        lr, betas, eps, weight_decay, clip, schedule, warmup, ema: as `eqflow.training.train` takes them.
+        best: the column of the validation whose best weights are kept; None: the last weights.
+        seeds: at most so many of the profile's.
+        memory_mb: of one run, a guess for plans.
     """
 
     models: Mapping[str, ModelSettings]
@@ -59,8 +64,15 @@ class Settings:
     batch_size: int = 8
     steps: int = 640
     lr: float = 2e-3
-    clip: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float | None = 1.0
+    schedule: str = "constant"
+    warmup: int = 0
+    ema: float | None = None
     val_every: int = 32
+    best: str | None = None
     seeds: int | None = None
     memory_mb: float = 700
 
@@ -89,7 +101,7 @@ class PredictionSettings(Settings):
         speeds: the angular velocities that rotating digits have.
         orientations: None for translations; N of the C_N fields for rotations, of which there are
             channels / N.
-        decoder, pool, velocity_mixing: of the model.
+        decoder, pool, velocity_mixing: of the model; rotate, interpolation: of a rotation's.
         train_images: how many of the training images are used; None for all.
     """
 
@@ -103,6 +115,8 @@ class PredictionSettings(Settings):
     channels: int = 16
     decoder_layers: int = 4
     decoder: str = "equivariant"
+    rotate: str = "input"
+    interpolation: str = "spline"
     pool: str = "max"
     velocity_mixing: int = 1
     kernel_size: int = 3
@@ -187,6 +201,8 @@ class RecognitionSettings(Settings):
         net: "recurrent", "learned_shifts" (G-RNN+) or "conv3d".
         padding: of the encoder, "zero" (published) or "circular".
         norm: whose statistics its batch norms take in training, of each "frame" (published) or "joint".
+        best: the column of the validation, "val_accuracy" (the highest) or "val_loss", whose best weights are
+            tested.
     """
 
     camera: str = "fixed"
@@ -198,3 +214,4 @@ class RecognitionSettings(Settings):
     net: str = "recurrent"
     padding: str = "zero"
     norm: str = "frame"
+    best: str = "val_accuracy"
