@@ -3,13 +3,19 @@ alone."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from eqflow.data import ActionSet, Clips, action_set_info, camera_motion, draw_velocities, load_actions
+from eqflow.data import (
+    ActionSet,
+    action_set_info,
+    camera_motion,
+    draw_velocities,
+    horizontal_flip,
+    load_actions,
+)
 from eqflow.motion import ActionClassifier, Conv3dClassifier
 from eqflow.symmetry import MotionSet, Translation
 from eqflow.training import Task
@@ -25,10 +31,9 @@ def build(config: dict) -> nn.Module:
     if config["net"] == "conv3d":
         return Conv3dClassifier(channels=channels)
     motions = MotionSet(Translation(*velocity) for velocity in config["motions"])
+    options = {name: config[name] for name in ("padding", "norm")}
     shifts = config["net"] == "learned_shifts"
-    return ActionClassifier(
-        motions=motions, channels=channels, padding=config["padding"], learned_shifts=shifts
-    )
+    return ActionClassifier(motions=motions, channels=channels, learned_shifts=shifts, **options)
 
 
 @lru_cache
@@ -46,27 +51,13 @@ def data_label(config: dict) -> str:
     return action_set_info(config["data"])[1]
 
 
-def standardized(clips: Clips) -> Clips:
-    """Every clip with mean 0 and standard deviation 1, which no camera motion on the torus changes.
-
-    Inferred **[i]**. Without it the brightness of the wall outweighs the figure before it, and narrow nets
-    stay at chance.
-    """
-    video, axes = clips.video, (1, 2, 3, 4)
-    deviation = video.std(axes, keepdim=True).clamp_min(1e-3)
-    return replace(clips, video=(video - video.mean(axes, keepdim=True)) / deviation)
-
-
 @lru_cache(maxsize=2)
 def _clips(data: str, size: int, frames: int, stride: int) -> ActionSet:
-    clips = load_actions(data, size=size, frames=frames, step=stride)
-    return replace(
-        clips, **{split: standardized(getattr(clips, split)) for split in ("train", "val", "test")}
-    )
+    return load_actions(data, size=size, frames=frames, step=stride)
 
 
 def clips_of(config: dict) -> ActionSet:
-    """The clips of an experiment as the nets get them: standardized, before any camera motion."""
+    """The clips of an experiment as the nets get them, before any camera motion: grey levels over 255."""
     return _clips(config["data"], config["canvas"], config["frames"], config["stride"])
 
 
@@ -101,29 +92,33 @@ def scores(model: nn.Module, video: Tensor, labels: Tensor, device: torch.device
 
 
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
-    """Batches, loss, validation and test of one run; clips are mirrored at random."""
+    """Batches, loss, validation and test of one run, as published: each clip starts anywhere in its sequence,
+    is moved by its camera and then mirrored at random; the weights of the best validation are kept.
+
+    Validation and test are the same at every call: the clip in the middle of each sequence, cameras drawn
+    once (published: drawn anew, starts at least).
+    """
     clips, generator = clips_of(config), torch.Generator().manual_seed(seed)
-    train, count = clips.train, len(clips.train.labels)
+    train, count = clips.train, len(clips.train)
     fixed = draw_velocities(count, camera_speed(config), torch.Generator().manual_seed(TRAIN_SEED))
     validation = moved(clips.val.video, config, torch.Generator().manual_seed(VALIDATION_SEED))
 
     def batch() -> tuple[Tensor, Tensor]:
         index = torch.randint(count, (config["batch_size"],), generator=generator)
-        mirror = torch.rand(len(index), generator=generator) < 0.5
-        video = train.video[index]
-        video = torch.where(mirror.view(-1, 1, 1, 1, 1), video.flip(-1), video)
+        video = train.draw(index, generator)
         if config["camera"] == "fixed":
             video = camera_motion(video, fixed[index])
         else:
             video = moved(video, config, generator)
-        return video.to(device), train.labels[index].to(device)
+        return horizontal_flip(video, generator).to(device), train.labels[index].to(device)
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
         video, labels = batch
         return nn.functional.cross_entropy(model(video), labels)
 
-    def validate() -> float:
-        return scores(model, validation, clips.val.labels, device)[0]
+    def validate() -> dict[str, float]:
+        found = scores(model, validation, clips.val.labels, device)
+        return dict(zip(("val_loss", "val_accuracy"), found, strict=True))
 
     def test(max_speed: int | None = None) -> float:
         camera = torch.Generator().manual_seed(TEST_SEED)
@@ -136,4 +131,5 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
             "parameters": sum(p.numel() for p in model.parameters()),
         }
 
-    return Task(batch, loss, validate, evaluate, generator)
+    better = {"val_accuracy": "high", "val_loss": "low"}[config["best"]]
+    return Task(batch, loss, validate, evaluate, generator, best=config["best"], better=better)

@@ -200,6 +200,9 @@ class RecognitionSettings(Settings):
         frames, stride: of a clip: its length, and every how many-th frame of the source.
         net: "recurrent", "learned_shifts" (G-RNN+) or "conv3d".
         padding: of the encoder, "zero" (published) or "circular".
+        norm: whose statistics its batch norms take in training, of each "frame" (published) or "joint".
+        best: the column of the validation, "val_accuracy" (the highest) or "val_loss", whose best weights are
+            tested.
     """
 
     camera: str = "fixed"
@@ -210,3 +213,5 @@ class RecognitionSettings(Settings):
     channels: tuple[int, ...] = (32, 64, 128)
     net: str = "recurrent"
     padding: str = "zero"
+    norm: str = "frame"
+    best: str = "val_accuracy"

@@ -83,7 +83,17 @@ def test_every_experiment_is_covered(experiment, model):
         if sizes.source["real"] not in TOYS:
             needed |= {"alpha"}
     elif not ours:
-        needed |= {"channels", "frames", "stride", "canvas", "padding", "max_speed"}
+        needed |= {
+            "channels",
+            "frames",
+            "stride",
+            "canvas",
+            "padding",
+            "norm",
+            "max_speed",
+            "best",
+            "val_every",
+        }
     assert needed <= rows.keys()
 
 

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from eqflow.data import Clips, camera_motion, draw_velocities
 from eqflow.study import recognition
 from eqflow.study.experiments import experiment_module, runs_for
-from eqflow.study.recognition import build, clips_of, data_label, moved, scores, task
+from eqflow.study.recognition import TRAIN_SEED, build, clips_of, data_label, moved, scores, task
+from eqflow.training import train
 
 CPU = torch.device("cpu")
 
@@ -53,30 +57,105 @@ def test_a_camera_at_rest_changes_nothing(config):
     assert not torch.equal(moved(video, config, torch.Generator(), 2), video)
 
 
+class Watch(torch.nn.Module):
+    """Keeps what it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, video):
+        self.seen.append(video)
+        return torch.zeros(len(video), 6, requires_grad=True)
+
+
+def shown_by(config, seed=0, batches=1):
+    """The clips of the first batches of training."""
+    watch = Watch()
+    made = task(config, seed, watch, CPU)
+    for _ in range(batches):
+        made.loss(made.batch())
+    return torch.cat(watch.seen)
+
+
 def test_batches_come_from_the_training_subjects_alone(config):
-    seen, clips = [], clips_of(config)
+    """Moving and mirroring keep the sum of squares of a frame, which tells sequences and moments apart."""
+    clips, shown = clips_of(config), shown_by(config, batches=8)
 
-    class Watch(torch.nn.Module):
-        def forward(self, video):
-            seen.append(video)
-            return torch.zeros(len(video), 6, requires_grad=True)
+    def energy(frames):
+        return (frames.double() / 255).square().sum((1, 2, 3))
 
-    made = task(config, 0, Watch(), CPU)
-    made.loss(made.batch())
-    # Moving keeps the sum of squares of a frame, which tells clips apart.
-    energy = {
-        name: getattr(clips, name).video[:, 0].double().square().sum((1, 2, 3)) for name in ("train", "test")
+    # All frames at which a clip of a split may begin.
+    begins = {
+        name: torch.cat(
+            [torch.arange(f, f + n) for f, n in zip(c.first, c.length - c.clip * c.step + 1, strict=True)]
+        )
+        for name, c in (("train", clips.train), ("test", clips.test))
     }
-    shown = seen[0][:, 0].double().square().sum((1, 2, 3))
-    assert (shown[:, None] - energy["train"]).abs().amin(1).max() < 1e-4
-    assert (energy["test"][:, None] - energy["train"]).abs().amin(1).max() > 1e-2
+    known = {name: energy(clips.train.frames[at]) for name, at in begins.items()}
+    gap = (shown[:, 0].double().square().sum((1, 2, 3))[:, None] - known["train"]).abs().amin(1)
+    assert gap.max() < 1e-3
+    assert ((known["test"][:, None] - known["train"]).abs().amin(1) > 1e-2).double().mean() > 0.3
 
 
-def test_clips_are_standardized_whatever_the_camera(config):
-    video = clips_of(config).test.video[:4]
-    for seen in (video, moved(video, config, torch.Generator().manual_seed(0))):
-        torch.testing.assert_close(seen.mean((1, 2, 3, 4)), torch.zeros(4), atol=1e-5, rtol=0)
-        torch.testing.assert_close(seen.std((1, 2, 3, 4)), torch.ones(4), atol=1e-5, rtol=0)
+def test_batches_are_as_published(config):
+    """Over 255 and no more; a random start at every access; mirrored after the camera has moved."""
+    clips = clips_of(config).train
+    config = config | {"batch_size": 200}
+    shown = shown_by(config)
+    assert torch.equal(shown, (shown * 255).round() / 255) and 0 <= shown.min() < shown.max() <= 1
+    assert torch.equal(shown, shown_by(config)) and not torch.equal(shown, shown_by(config, seed=1))
+
+    generator = torch.Generator().manual_seed(0)
+    index = torch.randint(len(clips), (200,), generator=generator)
+    starts, cut = [], Clips.cut
+
+    def watched(self, index, start):
+        starts.append(start)
+        return cut(self, index, start)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Clips, "cut", watched)
+        video = clips.draw(index, generator)
+    spare = clips.length[0] - clips.clip * clips.step
+    assert starts[0].unique().tolist() == list(range(spare + 1))
+    v = draw_velocities(len(clips), tuple(config["max_speed"]), torch.Generator().manual_seed(TRAIN_SEED))[
+        index
+    ]
+    mirrored = torch.rand(200, generator=generator) < 0.5
+    assert 60 < mirrored.sum() < 140
+
+    def flipped(x):
+        return torch.where(mirrored[:, None, None, None, None], x.flip(-1), x)
+
+    assert torch.equal(shown, flipped(camera_motion(video, v)))
+    assert not torch.equal(shown, camera_motion(flipped(video), v))  # before is not after
+
+
+def test_the_model_is_chosen_by_validation_accuracy(config):
+    """Of equal accuracies the earlier; the loss, lowest at another step, does not count. Nothing is drawn."""
+    made = task(config, 0, torch.nn.Linear(1, 1), CPU)
+    assert (made.best, made.better) == ("val_accuracy", "high")
+    columns = [(1.0, 0.3), (0.5, 0.6), (0.4, 0.6), (0.2, 0.5)]
+    said, model = iter(columns), torch.nn.Linear(1, 1)
+    weights = []
+
+    def validate():
+        weights.append(float(model.weight.detach()))
+        return dict(zip(("val_loss", "val_accuracy"), next(said), strict=True))
+
+    toy = replace(
+        made, batch=lambda: torch.rand(2, 1), loss=lambda x: model(x).square().mean(), validate=validate
+    )
+    trained = train(model, toy, steps=4, lr=0.1, clip=1.0, val_every=1)
+    assert trained.kept["step"] == 2 and float(model.weight.detach()) == weights[1] != weights[3]
+
+    model = build(config)
+    made = task(config, 0, model, CPU)
+    state = made.generator.get_state()
+    first, second = made.validate(), made.validate()
+    assert first == second and set(first) == {"val_loss", "val_accuracy"} and 0 <= first["val_accuracy"] <= 1
+    assert made.evaluate() == made.evaluate() and torch.equal(made.generator.get_state(), state)
 
 
 def test_scores_are_what_they_say(config):
