@@ -114,8 +114,8 @@ def _check_rule(rule: Mapping[str, Any], where: str) -> None:
             if not needs <= set(one) <= {"of", "to", "below"}:
                 raise ClaimError(f"{where}: {kind} takes of, to, below; got {sorted(one)}")
     if "baseline" in rule:
-        named, asked = set(rule["baseline"]) - {"models", "margin"}, "models" in rule["baseline"] or "order" in rule
-        if not (named and asked):
+        named = set(rule["baseline"]) - {"models", "margin"}
+        if not named or not ("models" in rule["baseline"] or "order" in rule):
             raise ClaimError(f"{where}: baseline takes names and models if there is no order; got {named}")
 
 
