@@ -51,7 +51,7 @@ class GAutoregressive(Bijection):
         super().__init__(event_shape)
         fields = FieldType.of_event(group, event_shape, field_type)
         count = len(fields.orbits)
-        if blocks < 2 or count % blocks:
+        if blocks < 2 or count % blocks or len(set(fields.sizes)) > 1:
             raise ValueError(f"expected 2 or more equal blocks of {count} fields; got blocks = {blocks}")
         self.group, self.field_type = group, field_type
         self.blocks, self.max_log_scale = blocks, max_log_scale

@@ -260,19 +260,22 @@ def _common_group(links: list[Bijection]) -> PlanarGroup | str | None:
     """
     common = None
     for i, link in enumerate(links):
-        for one, other in ((common, link.group), (link.group, common)):
-            if one is None or one == "O(2)" or one == other:
-                common = other
-                break
-            if one == "SO(2)" and isinstance(other, PlanarGroup) and not other.reflections:
-                common = other
-                break
-        else:
+        if not isinstance(link.group, PlanarGroup | str):
+            continue
+        if common is None or _contains(common, link.group):
+            common = link.group
+        elif not _contains(link.group, common):
             raise ValueError(
                 f"expected links of one group; got {common}, and {link.group} in link {i} "
                 f"({type(link).__name__})"
             )
     return common
+
+
+def _contains(large: PlanarGroup | str, small: PlanarGroup | str) -> bool:
+    """Whether fields that turn with the large group turn with the small one."""
+    rotations = isinstance(small, PlanarGroup) and not small.reflections
+    return large in (small, "O(2)") or (large == "SO(2)" and rotations)
 
 
 class Inverse(Bijection):

@@ -13,7 +13,7 @@ from torch import Tensor
 from eqflow.symmetry import dihedral
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Isometries:
     """Maps x -> A x + b of points (B, n), each A orthogonal; elements are the integers 0 .. len - 1.
 
@@ -34,6 +34,9 @@ class Isometries:
             )
         if not torch.allclose(self.matrices @ self.matrices.mT, torch.eye(n).to(self.matrices)):
             raise ValueError("expected orthogonal matrices: a symmetry may not stretch")
+
+    def __repr__(self) -> str:
+        return f"{len(self)} isometries"
 
     def __len__(self) -> int:
         return len(self.matrices)

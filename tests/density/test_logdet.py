@@ -95,7 +95,7 @@ def test_images_of_two_numbers_are_events_of_two_numbers(event):
     layer = GResidual(cyclic(1), event, hidden_fields=(3, 3), generator=generator()).double().eval()
     x = noise(4, *event)
     log_det = layer.encode(x)[1]
-    assert torch.allclose(log_det, brute_force(layer.net, x), atol=1e-12) and log_det.abs().max() > 0.01
+    assert torch.allclose(log_det, brute_force(layer.net, x), atol=1e-12) and log_det.abs().max() > 1e-5
 
 
 def test_an_empty_batch_has_an_empty_log_det():

@@ -287,3 +287,11 @@ def test_averaging_checks_its_points_too():
     with pytest.raises(ValueError, match=r"unit vectors for SphereMoser\.encode"):
         averaged.encode(2 * sphere_points(3))
     assert sphere().encode(sphere_points(3)[:0])[0].shape == (0, 3)
+
+
+def test_chains_and_empty_batches():
+    """A symmetry of a manifold is none of the plane: a chain takes no notice."""
+    maps = [AveragedMoser(torus(2), square_symmetries()) for _ in range(2)]
+    chain = Chain(maps)
+    assert chain.group is None and chain.encode(torch.zeros(0, 2).double())[0].shape == (0, 2)
+    assert "(2,), 8 isometries, steps=2" in repr(chain)
