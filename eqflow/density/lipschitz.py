@@ -112,7 +112,9 @@ def matrix_norm(matrix: Tensor) -> Tensor:
 
 
 def _once(gradient: Tensor) -> None:
-    if gradient is not None and gradient.requires_grad:  # the derivative above is a constant, as far as autograd knows
+    if (
+        gradient is not None and gradient.requires_grad
+    ):  # the derivative above is a constant, as far as autograd knows
         raise RuntimeError(
             "expected one derivative of an operator norm by the weights; got create_graph=True"
         )
