@@ -6,7 +6,7 @@ A step is forward and backward of the negative log-likelihood under a normal bas
 zero padding, in one process, all contenders in turn, round after round; seconds are medians over the rounds,
 and speed-ups are ratios of medians. "published" is `benchmarks.reference_residual`: 200 power iterations per
 layer, 10 exact terms and a geometric number more, the series differentiated as it stands; the weights are
-ours. "ours": 2 warm-started power iterations, 2 exact terms and a geometric number more, the Neumann
+ours. "ours": norms by frequency, 2 exact terms and a geometric number more, the Neumann
 gradient. Both draw their numbers of terms anew in every round, the same for all who use the same law. "wide"
 is the plain layer with as many channels, "small" the plain layer with about as many parameters. decode_s
 inverts one batch in eval, with its log-determinant. Standard deviations are those of one estimate of the

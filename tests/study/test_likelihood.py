@@ -75,7 +75,7 @@ def test_validation_repeats_and_training_draws_anew():
         torch.default_generator.manual_seed(0)
         model = likelihood.build(about)
     task = likelihood.task(about, 0, model, torch.device("cpu"))
-    assert task.validate() == pytest.approx(task.validate(), rel=1e-5)  # norms settle a little further
+    assert task.validate() == task.validate()
     x = task.batch()
     assert task.loss(x) != task.loss(x)
     assert not torch.equal(x, task.batch())

@@ -9,13 +9,15 @@ from eqflow.symmetry.linear import act_features
 
 
 def generic(group, event, generator, **options):
-    """In float64, with every parameter drawn; LipSwish is steep, and often on its steep side."""
+    """In float64, with every parameter drawn; weights that must be bounded, and LipSwish often steep."""
     layer = GResidual(group, event, generator=generator, **options).double()
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
-            if name.endswith("bias"):  # weights are drawn already
+            if name.endswith("weight"):
+                parameter.mul_(1.5)
+            elif name.endswith("bias"):
                 parameter.normal_(0.7, 0.7, generator=generator)
-            elif not name.endswith("weight"):
+            else:
                 parameter.normal_(1.5, 0.5, generator=generator)
     return layer
 
