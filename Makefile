@@ -13,15 +13,26 @@ ifneq ($(CONDA_DEFAULT_ENV),base)
 CONDA := $(CONDA_PREFIX)
 endif
 endif
-ENV   := $(or $(CONDA),$(CURDIR)/.venv)
+ENV   := $(or $(CONDA),.venv)
 PY    := $(ENV)/bin/python
-STAMP := $(ENV)/.eqflow-installed
+SPACE := $(subst ,, )
+# Make splits names at spaces: those of a path to conda are escaped; .venv is relative for that reason too.
+STAMP := $(subst $(SPACE),\ ,$(ENV))/.eqflow-installed
 RUN   := "$(PY)" -m eqflow.study
 
 # A relative EQFLOW_DATA means relative to here, wherever a notebook runs.
 ifneq ($(EQFLOW_DATA),)
-override EQFLOW_DATA := $(abspath $(EQFLOW_DATA))
+override EQFLOW_DATA := $(if $(filter /% ~%,$(firstword $(EQFLOW_DATA))),,$(CURDIR)/)$(EQFLOW_DATA)
 export EQFLOW_DATA
+endif
+
+# A variable that nothing reads, such as SEED=3 or PROFIL=quick, would be passed over in silence.
+KNOWN   := PROFILE NB BUDGET DATA DEVICE MODEL FRESH PYTHON TORCH TORCH_INDEX
+KNOWN   += EQFLOW_DATA EQFLOW_CACHE EQFLOW_PUBLISHED CONDA_PREFIX CONDA_DEFAULT_ENV
+GIVEN   := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v)))
+UNKNOWN := $(filter-out $(KNOWN),$(GIVEN))
+ifneq ($(UNKNOWN),)
+$(error unknown variable $(UNKNOWN); the known ones are: $(KNOWN))
 endif
 
 OPTIONS := $(foreach o,PROFILE BUDGET DATA DEVICE,$(if $($(o)),--$(shell echo $(o) | tr A-Z a-z) "$($(o))")) \
@@ -90,7 +101,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@"$(PY)" -m pip install --quiet -r requirements.lock
 	@"$(PY)" -m pip install --quiet --no-deps "$(ESCNN)"
 	@"$(PY)" -m pip install --quiet --no-deps --editable .
-	@touch "$(STAMP)"
+	@touch "$(ENV)/.eqflow-installed"
 
 .PHONY: lock
 lock: $(STAMP) ## renew requirements.lock from pyproject.toml (for maintainers; uses uv)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -89,3 +92,54 @@ def test_this_environment_is_the_locked_one():
         if n in {"numpy", "scipy", "pandas", "papermill"} and version(n) != p
     }
     assert drifted == {}
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """What make reads, in a folder with a space; its Python only says what it was asked."""
+    folder = tmp_path / "a folder"
+    python = folder / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$* EQFLOW_DATA=$EQFLOW_DATA"\n')
+    python.chmod(0o755)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def make(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
+    environment["PATH"] = os.environ["PATH"]
+    return subprocess.run(["make", *words], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("conda", [False, True])
+def test_a_path_with_a_space_is_installed_into_once(checkout, conda):
+    environment = {}
+    if conda:
+        place = checkout / "conda env"
+        shutil.move(checkout / ".venv", place)
+        environment = {"CONDA_PREFIX": str(place), "CONDA_DEFAULT_ENV": "eqflow"}
+    first, second = (make(checkout, "plan", "NB=12", **environment) for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert "pip install" in first.stdout
+    assert second.stdout.splitlines() == ["-m eqflow.study plan --nb 12 EQFLOW_DATA="]
+    os.utime(checkout / "requirements.lock", (2**32, 2**32))
+    assert "pip install" in make(checkout, "plan", **environment).stdout
+
+
+def test_unknown_make_variables_are_refused_with_those_that_are_known(checkout):
+    refused = make(checkout, "plan", "SEED=3", "NB=12")
+    assert refused.returncode == 2 and "pip" not in refused.stdout
+    assert "unknown variable SEED; the known ones are: PROFILE NB BUDGET" in refused.stderr
+    options = ["PROFILE=smoke", "NB=12", "BUDGET=.5", "DATA=real", "DEVICE=cpu", "MODEL=grnn", "FRESH=1"]
+    taken = make(checkout, "train", *options, SEED="3")  # everybody's environment has other variables
+    assert taken.returncode == 0
+    given = "--profile smoke --budget .5 --data real --device cpu --model grnn --nb 12 --fresh"
+    assert given in " ".join(taken.stdout.split())
+
+
+@pytest.mark.parametrize(("given", "found"), [("my data", "{here}/my data"), ("/my data", "/my data")])
+def test_relative_data_are_relative_to_the_checkout(checkout, given, found):
+    expected = "EQFLOW_DATA=" + found.format(here=checkout)
+    assert expected in make(checkout, "doctor", f"EQFLOW_DATA={given}").stdout.splitlines()[-1]
+    assert expected in make(checkout, "doctor", EQFLOW_DATA=given).stdout.splitlines()[-1]

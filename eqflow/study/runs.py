@@ -253,8 +253,8 @@ class RunStore:
             "volatile.json": to_json(volatile).encode(),
             WEIGHTS: safetensors.torch.save(state),
         }
-        for name, content in contents.items():
-            atomic_write(folder / name, content)
+        for name in FILES[1:]:
+            atomic_write(folder / name, contents[name])
         sums = (f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in FILES)
         atomic_write(folder / SUMS, "".join(sums))
         for name in (CHECKPOINT, "progress.json"):

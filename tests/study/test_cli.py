@@ -1,5 +1,7 @@
 """The commands behind the Makefile: what they print, their exit codes, and errors in one line."""
 
+import os
+
 import pytest
 
 from eqflow.study import __main__ as cli
@@ -87,3 +89,17 @@ def test_check_results(tmp_path, capsys, monkeypatch):
     (folder / "01_bump.json").write_text('{"notebook": "01_bump", "status": "failed", "error": "x"}')
     assert cli.main(["check-results", "--profile", "smoke"]) == 1
     assert "smoke/01_bump: failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["PROFILE", "DATA", "DEVICE", "FRESH"])
+def test_parameters_do_not_pass_the_options_by(capsys, name):
+    assert cli.main(["reproduce", "-p", f"{name}=paper"]) == 2
+    assert f"expected --{name.lower()} for {name}; got -p" in capsys.readouterr().err
+
+
+def test_relative_data_are_relative_to_where_the_command_is_given(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EQFLOW_DATA", "my data")
+    monkeypatch.setattr(runner, "reproduce", lambda request: seen.append(os.environ["EQFLOW_DATA"]) or 0)
+    assert cli.main(["reproduce"]) == 0 and seen == [str(tmp_path / "my data")]

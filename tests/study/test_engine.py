@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -71,6 +72,32 @@ def test_a_dying_process_stops_only_its_run(store):
     with pytest.raises(RunsFailed, match=r"1 of 3 runs failed\ndies-.*its process died"):
         run_all(specs, store=store, engine="processes", progress=False)
     assert store.get(specs[1]) and store.get(specs[2])
+
+
+def test_after_a_death_the_others_still_go_side_by_side(store, tmp_path, monkeypatch):
+    """Two runs wait for one another, after a third has taken its process along."""
+    monkeypatch.setattr(engine, "workers", lambda jobs: min(2, len(jobs)))
+    specs = [spec("dies", steps=24), *(spec("meets", seed, place=str(tmp_path)) for seed in (0, 1))]
+    with pytest.raises(RunsFailed, match="1 of 3 runs failed"):
+        run_all(specs, store=store, engine="processes", progress=False)
+    assert store.get(specs[1]) and store.get(specs[2])
+
+
+def test_a_run_that_another_process_is_at_is_left_for_the_end(store):
+    first, second = spec(steps=24), spec(seed=1)
+    lock, done = store.lock(first), []
+    with lock:
+        train = threading.Thread(
+            target=lambda: done.extend(run_all([first, second], store=store, engine="serial", progress=False))
+        )
+        train.start()
+        deadline = time.monotonic() + 60
+        while store.get(second) is None:
+            assert time.monotonic() < deadline, "it waits for the run that is locked"
+            time.sleep(0.05)
+        assert store.get(first) is None and train.is_alive()
+    train.join(timeout=60)
+    assert [run.spec for run in done] == [first, second]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

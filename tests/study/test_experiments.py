@@ -6,8 +6,9 @@ import torch
 
 from eqflow.data import load_digits
 from eqflow.study import prediction
-from eqflow.study.experiments import RunSpec, experiment_module, experiments_of, runs_for
+from eqflow.study.experiments import NOTEBOOKS, RunSpec, experiment_module, experiments_of, runs_for
 from eqflow.study.prediction import build, draw, frame_errors, held_out_videos
+from eqflow.study.runs import RunStore
 
 
 def test_the_runs_of_notebook_12():
@@ -144,3 +145,18 @@ def test_batches_come_from_the_generator_alone(config):
 
 def test_runspec_knows_its_steps():
     assert RunSpec("toy", "a", 0, {"steps": 7}).steps == 7
+
+
+def test_no_run_is_trained_twice_under_two_names(tmp_path):
+    """At the published sizes two experiments declare some runs alike: one key, and one place in the store."""
+    store = RunStore(tmp_path)
+    for profile, shared in (("quick", 0), ("paper", 9)):
+        specs = {
+            (s.experiment, s.model, s.seed): s
+            for n in NOTEBOOKS
+            for s in runs_for(n, profile, data="embedded")
+        }
+        assert len(specs) - len({store.folder(s) for s in specs.values()}) == shared
+    wide, two = (specs[name, "grnn", 1] for name in ("wide_grnn", "two_digits"))
+    assert wide.config == two.config and store.key(wide) == store.key(two)
+    assert store.folder(wide) != store.folder(specs["wide_grnn", "grnn", 2])

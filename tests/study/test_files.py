@@ -1,4 +1,5 @@
 import os
+import stat
 
 import pytest
 
@@ -31,3 +32,19 @@ def test_json_is_sorted_and_rounded():
     text = to_json({"b": 1 / 3, "a": [123456789.0, float("nan"), 1e-17, 7]})
     assert text == '{\n "a": [\n  123457000.0,\n  null,\n  1e-17,\n  7\n ],\n "b": 0.333333\n}\n'
     assert "0.3333333333333333" in to_json({"b": 1 / 3}, digits=None)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_mode_is_what_the_umask_gives(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        atomic_write(tmp_path / "folder" / "file", "new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "folder" / "file").stat().st_mode) == mode
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"could not write .*/file/below: (Not a directory|File exists)"):
+        atomic_write(tmp_path / "file" / "below", "new")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from toy_experiment import spec
 
+from eqflow.study import one_run
 from eqflow.study.engine import run_all
 from eqflow.study.experiments import runs_for
 from eqflow.study.one_run import train_run
@@ -77,3 +78,20 @@ def test_every_kind_of_run_resumes_bitwise(tmp_path, notebook, model):
     resumed = train_run(which, store)
     assert same_files(whole, resumed)
     assert [h["step"] for h in resumed.history] == [2, 4, 6]
+
+
+def test_a_full_disk_costs_what_came_after_the_last_state(tmp_path, monkeypatch):
+    whole = train_run(spec(), RunStore(tmp_path / "whole"))
+    store, saved, save = RunStore(tmp_path / "work"), [], one_run.save_state
+
+    def full_at_the_third(folder, state):
+        if len(saved) == 2:
+            raise OSError(28, "could not write checkpoint: No space left on device")
+        saved.append(save(folder, state))
+
+    monkeypatch.setattr(one_run, "save_state", full_at_the_third)
+    with pytest.raises(OSError, match="No space left"):
+        train_run(spec(), store, save_seconds=0.0)
+    assert store.why(spec()) == "resumes at step 2 of 12"
+    monkeypatch.undo()
+    assert same_files(whole, train_run(spec(), store))

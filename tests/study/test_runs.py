@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import toy_experiment
 from toy_experiment import spec
 
 from eqflow.study import runs
+from eqflow.study.engine import run_all
 from eqflow.study.one_run import train_run
-from eqflow.study.runs import RunError, RunStore, load_state
+from eqflow.study.runs import RunError, RunStore, load_state, save_state
 
 HERE = Path(__file__).parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
@@ -91,34 +93,143 @@ def test_why(store, monkeypatch):
     assert store.why(spec()) == f"hit: finished run {run.key}"
 
 
-@pytest.mark.parametrize(
-    "damage, reason",
-    [
-        (lambda p: (p / "metrics.json").write_text('{"metrics": {"te'), "Unterminated string"),
-        (lambda p: (p / "weights.safetensors").write_bytes(b"x"), "does not have the recorded checksum"),
-        (lambda p: (p / "weights.safetensors").unlink(), "weights.safetensors is missing"),
-        (lambda p: (p / "volatile.json").unlink(), "No such file"),
-        (lambda p: (p / "config.json").write_text("{}"), "belongs to another run"),
-    ],
-)
-def test_a_damaged_run_is_missed_with_the_reason_and_trained_again(store, damage, reason):
+def flip(path: Path, seed: int) -> None:
+    """One bit of a file, anywhere."""
+    content = bytearray(path.read_bytes())
+    place = random.Random(seed).randrange(8 * len(content))
+    content[place // 8] ^= 1 << place % 8
+    path.write_bytes(content)
+
+
+EDITS = {
+    "metrics.json": lambda text: text.replace('"test_mse": ', '"test_mse": 1e-9, "was": '),
+    "volatile.json": lambda text: text.replace('"seconds": ', '"seconds": 1, "was": '),
+    "config.json": lambda text: text + " ",
+    "SHA256SUMS": lambda text: text.replace("  metrics.json", "  metric.json"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edited_run_is_missed_with_the_reason_and_trained_again(store, name, capsys):
     run = train_run(spec(), store)
-    damage(run.path)
+    file, before = run.path / name, (run.path / "metrics.json").read_bytes()
+    file.write_text(EDITS[name](file.read_text()))
     assert store.get(spec()) is None
-    assert reason in store.why(spec()) and "damaged" in store.why(spec())
-    again = train_run(spec(), store)
-    assert again.metrics == run.metrics
+    said = store.why(spec())
+    assert said.startswith(f"missed: stored run {run.key} is damaged (") and name in said
+    again = run_all([spec()], store=store, progress=False)[0]
+    assert f"eqflow: {said.removeprefix('missed: ')}: trained again" in capsys.readouterr().err
+    assert (again.path / "metrics.json").read_bytes() == before
     assert store.why(spec()).startswith("hit")
 
 
-def test_a_damaged_checkpoint_is_no_checkpoint(store):
+@pytest.mark.parametrize("name", ["config.json", "metrics.json", "volatile.json", "weights.safetensors"])
+def test_a_file_that_is_cut_or_gone_is_missed_with_the_reason(store, name):
+    run = train_run(spec(), store)
+    whole = (run.path / name).read_bytes()
+    (run.path / name).write_bytes(whole[:-1])
+    assert store.get(spec()) is None and name in store.why(spec())
+    (run.path / name).unlink()
+    assert store.get(spec()) is None and name in store.why(spec())
+    (run.path / name).write_bytes(whole)
+    assert store.why(spec()).startswith("hit")
+
+
+def test_no_flipped_bit_passes(store):
+    run = train_run(spec(), store)
+    for file in sorted(run.path.iterdir()):
+        whole = file.read_bytes()
+        for seed in range(40):
+            flip(file, seed)
+            assert store.get(spec()) is None, (file.name, seed)
+        file.write_bytes(whole)
+    assert store.get(spec())
+
+
+def test_a_run_of_another_identity_is_no_hit(store):
+    """Even with checksums of its own that are right."""
+    run, other = train_run(spec(), store), train_run(spec(seed=1), store)
+    shutil.rmtree(run.path)
+    shutil.copytree(other.path, run.path)
+    assert "belongs to another run" in store.why(spec())
+
+
+def test_no_flipped_bit_of_a_checkpoint_passes(store):
+    interrupt_at(store, spec(), 6)
+    folder = store.folder(spec())
+    checkpoint = folder / "checkpoint"
+    whole = checkpoint.read_bytes()
+    assert load_state(folder)[0]["step"] == 6
+    for seed in range(100):
+        checkpoint.write_bytes(whole)
+        flip(checkpoint, seed)
+        state, trouble = load_state(folder)
+        assert state is None and trouble.startswith(f"checkpoint of {folder.name} is damaged"), seed
+    checkpoint.write_bytes(whole[:1000])
+    assert load_state(folder)[0] is None
+
+
+def test_a_damaged_checkpoint_is_said_and_trained_from_the_start(store, capsys):
     whole = train_run(spec(), RunStore(store.work.parent / "other"))
     interrupt_at(store, spec(), 6)
-    checkpoint = store.folder(spec()) / "checkpoint.pt"
-    assert load_state(checkpoint.parent)["step"] == 6
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    assert "unreadable" in store.why(spec())
-    assert train_run(spec(), store).metrics == whole.metrics
+    flip(store.folder(spec()) / "checkpoint", 0)
+    assert "is damaged" in store.why(spec())
+    again = train_run(spec(), store)
+    assert "is damaged" in capsys.readouterr().err
+    for name in ("metrics.json", "weights.safetensors"):
+        assert (whole.path / name).read_bytes() == (again.path / name).read_bytes()
+
+
+def shorten(state: dict) -> None:
+    name = min(state["model"])
+    state["model"][name] = state["model"][name][:-1]
+
+
+LAYOUTS = {
+    "no step": lambda state: state.pop("step"),
+    "no optimizer": lambda state: state.pop("optimizer"),
+    "another shape": shorten,
+    "another name": lambda state: state["model"].update(other=torch.zeros(1)),
+    "no model": lambda state: state.clear(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_checkpoint_of_another_layout_is_said_and_trained_from_the_start(store, layout, capsys):
+    whole = train_run(spec(), RunStore(store.work.parent / "other"))
+    interrupt_at(store, spec(), 6)
+    folder = store.folder(spec())
+    state, _ = load_state(folder)
+    LAYOUTS[layout](state)
+    save_state(folder, state)
+    again = train_run(spec(), store)
+    assert "is of another layout" in capsys.readouterr().err
+    for name in ("metrics.json", "weights.safetensors"):
+        assert (whole.path / name).read_bytes() == (again.path / name).read_bytes()
+
+
+def test_a_kill_while_a_run_is_stored_loses_nothing(store, monkeypatch):
+    """At each of the writes and removals of its end."""
+    whole = train_run(spec(), RunStore(store.work.parent / "other"))
+    write, count = runs.atomic_write, len(runs.FILES) + 1
+    for kill_at in range(count):
+        place = RunStore(store.work.parent / f"killed{kill_at}")
+        interrupt_at(place, spec(), 12)
+        done = [0]
+
+        def finish(path, data, kill_at=kill_at, done=done):
+            if done[0] == kill_at + 1:  # the first is the config that `begin` writes
+                raise Interrupt
+            done[0] += 1
+            write(path, data)
+
+        with monkeypatch.context() as patch, pytest.raises(Interrupt):
+            patch.setattr(runs, "atomic_write", finish)
+            train_run(spec(), place)
+        assert place.get(spec()) is None and "resumes at step 12 of 12" in place.why(spec())
+        again = train_run(spec(), place)
+        for name in ("metrics.json", "weights.safetensors"):
+            assert (whole.path / name).read_bytes() == (again.path / name).read_bytes()
 
 
 @pytest.mark.parametrize("step", [6, 12])  # in the middle, and after the last step but before the test
@@ -128,7 +239,7 @@ def test_a_state_resumes_bitwise(store, tmp_path, step):
     resumed = train_run(spec(), store)
     for name in ("metrics.json", "weights.safetensors"):
         assert (whole.path / name).read_bytes() == (resumed.path / name).read_bytes()
-    assert not (resumed.path / "checkpoint.pt").exists()
+    assert not (resumed.path / "checkpoint").exists()
 
 
 def test_fresh_trains_again(store):
@@ -137,18 +248,19 @@ def test_fresh_trains_again(store):
     assert train_run(spec(), store, fresh=True).seconds != first.seconds
 
 
-def test_publish(store, tmp_path, monkeypatch):
+def test_publish(store, tmp_path):
     to = tmp_path / "published"
     specs = [spec(), spec(seed=1), spec("raises")]
     done = [train_run(s, store) for s in specs[:2]]
-    old = to / "toy" / "sound-s0-00000000"
-    old.mkdir(parents=True)
-    other = to / "elsewhere" / "sound-s0-00000000"
-    other.mkdir(parents=True)
+    kept = ["raises-s0-00000000", "sound-s2-00000000"]  # unfinished now, and declared by others
+    gone = ["sound-s0-00000000", "renamed-s0-00000000"]  # replaced, and declared by nobody
+    for name in [*(f"toy/{n}" for n in kept + gone), "elsewhere/sound-s0-00000000"]:
+        (to / name).mkdir(parents=True)
     interrupt_at(store, specs[2], 2)
-    assert [run.key for run in store.publish(specs, to)] == [run.key for run in done]
-    assert {p.name for p in (to / "toy").iterdir()} == {run.key for run in done}
-    assert other.exists()
+    published = store.publish(specs, to, declared=[spec(seed=2)])
+    assert [run.key for run in published] == [run.key for run in done]
+    assert {p.name for p in (to / "toy").iterdir()} == {*(run.key for run in done), *kept}
+    assert (to / "elsewhere/sound-s0-00000000").exists()
     shutil.rmtree(store.work)
     assert store.get(spec()).status == "published"
     assert store.get(spec()).metrics == done[0].metrics
@@ -181,3 +293,11 @@ def test_metrics_are_strict_json(store):
     text = (run.path / "metrics.json").read_text()
     assert json.loads(text)["metrics"]["steps"] == 12
     assert text == json.dumps(json.loads(text), sort_keys=True, indent=1) + "\n"
+
+
+def test_all_columns_of_a_history_are_kept(store):
+    run = train_run(spec(), store)
+    folder, history = store.folder(spec()), [row | {"val_accuracy": 0.5} for row in run.history]
+    again = store.finish(spec(), folder, run.load_model(), history, run.metrics, run.volatile)
+    assert again.history == history and again.curve["val_accuracy"] == [0.5] * 3
+    assert "seconds" not in again.curve

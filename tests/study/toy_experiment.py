@@ -1,6 +1,7 @@
 """A tiny experiment for the tests of the store and the engines: a linear map learned from noise.
 
-Its model names say what is wrong with it: "sound", "nan" (at a step), "raises", "dies", "slow".
+Its model names say what is wrong with it: "sound", "nan" (at a step), "raises", "dies", "slow"; "meets" waits
+until another seed is under way as well.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -56,6 +58,12 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
         step[0] += 1
         if kind == "slow":
             time.sleep(0.05)
+        if kind == "meets" and step[0] == 1:
+            (Path(config["place"]) / f"seed{seed}").touch()
+            deadline = time.monotonic() + 120
+            while len(list(Path(config["place"]).glob("seed*"))) < 2:
+                assert time.monotonic() < deadline, "nobody came"
+                time.sleep(0.05)
         if kind == "raises" and step[0] == 3:
             raise RuntimeError("this run is meant to fail")
         if kind == "dies" and step[0] == 3:
