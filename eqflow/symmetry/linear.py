@@ -6,12 +6,11 @@ nothing is interpolated.
 
 from __future__ import annotations
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .constants import made_once
 from .groups import PlanarGroup
 
 POINT_TYPES = ("trivial", "vector", "regular")
@@ -36,7 +35,7 @@ def act_features(group: PlanarGroup, g: int, x: Tensor, kind: str) -> Tensor:
     return torch.einsum("ij,bfj->bfi", matrix, x.unflatten(1, (-1, len(matrix)))).flatten(1)
 
 
-@functools.cache
+@made_once()
 def linear_basis(group: PlanarGroup, in_type: str, out_type: str) -> Tensor:
     """Basis of the maps M with M rho_in(g) = rho_out(g) M for every g.
 

@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .constants import made_once
 from .groups import PlanarGroup, RotationGroup
 
 FIELD_TYPES = ("trivial", "regular")
@@ -159,7 +160,7 @@ def choose_basis(group: PlanarGroup | RotationGroup, basis: str | None = None) -
     return basis
 
 
-@functools.cache
+@made_once()
 def steerable_basis(
     group: PlanarGroup | RotationGroup,
     in_type: str,
@@ -186,6 +187,15 @@ def steerable_basis(
     make = _complete_basis if choose_basis(group, basis) == "complete" else _band_limited_basis
     made = make(group, in_type, out_type, kernel_size)
     return made / made.flatten(1).norm(dim=1).view(-1, 1, 1, 1, 1)
+
+
+FINE = 10**6  # steps of a fingerprint in a unit
+
+
+def _fingerprint(kernels: Tensor) -> int:
+    """A number that changes with order, signs and elements of a basis, and with rounding hardly."""
+    kernels = kernels.flatten()
+    return round(FINE * (kernels @ torch.arange(1.0, len(kernels) + 1, dtype=kernels.dtype).sin()).item())
 
 
 class SteerableConv2d(nn.Module):
@@ -223,7 +233,10 @@ class SteerableConv2d(nn.Module):
     Attributes:
         weight: (out_fields, in_fields, D), the coefficients in ``basis``.
         basis_kind: "complete" or "band_limited".
-        basis: buffer (D, out, in, k, k); part of the state dict, since the weights mean nothing without it.
+        basis: buffer (D, out, in, k, k), no part of the state dict; `reset_parameters` and `load_state_dict`
+            make it anew where it has been lost (built on "meta", then `to_empty`).
+        fingerprint: buffer, an integer that is; weights of another basis, to which they would mean nothing,
+            are refused by `load_state_dict`.
 
     Source: Weiler and Cesa, General E(2)-Equivariant Steerable CNNs (2019), for the band-limited kernels;
     Cohen and Welling, Group Equivariant Convolutional Networks (2016), whose p4 and p4m kernels the complete
@@ -256,8 +269,10 @@ class SteerableConv2d(nn.Module):
         self.basis_kind = choose_basis(group, basis)
         self.in_channels = in_fields * field_channels(group, in_type)
         self.out_channels = out_fields * field_channels(group, out_type)
-        kernels = steerable_basis(group, in_type, out_type, kernel_size, self.basis_kind)
-        self.register_buffer("basis", kernels.to(device=device, dtype=dtype, copy=True))
+        kernels = self._kernels()
+        basis = torch.empty(kernels.shape, device=device, dtype=dtype)
+        self.register_buffer("basis", basis, persistent=False)
+        self.register_buffer("fingerprint", torch.tensor(_fingerprint(kernels), device=device))
         size = (out_fields, in_fields, len(kernels))
         self.weight = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(out_fields, device=device, dtype=dtype)) if bias else None
@@ -265,11 +280,35 @@ class SteerableConv2d(nn.Module):
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """So that the mean variance of the expanded filter's entries is gain / (in_channels k^2)."""
+        self._restore()
         _, in_fields, size = self.weight.shape
         std = (self.gain * self.basis.shape[1] / (in_fields * size)) ** 0.5  # the basis elements have norm 1
         nn.init.normal_(self.weight, std=std, generator=generator)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+    def _kernels(self) -> Tensor:
+        return steerable_basis(self.group, self.in_type, self.out_type, self.kernel_size, self.basis_kind)
+
+    def _restore(self) -> None:
+        """Make the buffers, if they are not what they were; nothing for tensors that hold no numbers."""
+        kernels = self._kernels()
+        if self.weight.is_meta or type(self.basis) is not Tensor:
+            return
+        passed = (self.basis.dtype, torch.float32, torch.bfloat16, torch.float16)  # dtypes, on its way here
+        if self.basis.is_meta or not any(
+            torch.equal(self.basis, kernels.to(dtype).to(self.basis)) for dtype in passed
+        ):
+            self.basis = kernels.to(self.weight.device, self.weight.dtype, copy=True)
+        self.fingerprint = torch.tensor(_fingerprint(kernels), device=self.weight.device)
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
+        kernels = self._kernels()
+        theirs = state_dict.get(f"{prefix}fingerprint")
+        if theirs is not None and abs(int(theirs) - _fingerprint(kernels)) > 1e-3 * FINE:
+            errors.append(f"expected {prefix}weight for the basis of {self}; got weights for another one")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
+        self._restore()
 
     def expand(self) -> tuple[Tensor, Tensor | None]:
         """The ordinary filter (out_channels, in_channels, k, k) and bias (out_channels,) or None."""

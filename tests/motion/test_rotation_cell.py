@@ -193,10 +193,10 @@ def test_theorem_4_1_up_to_interpolation():
 def test_states():
     cell, video = make([-30, 0, 30]).cell, noise()
     state = cell(video[:, 0])
-    assert state.h.shape == (2, 1, 7, 6, 24) and state.t == (0, 0)
+    assert state.h.shape == (2, 1, 7, 6, 24) and state.t == 0
     assert cell.slices(state).shape == (2, 3, 24, 7, 6)  # one state for every slice
     state = cell(video[:, 1], state)
-    assert state.h.shape == (2, 3, 7, 6, 24) and state.t == (1, 1)
+    assert state.h.shape == (2, 3, 7, 6, 24) and state.t == 1
     with pytest.raises(ValueError, match=r"expected a state \(1, 3, 7, 6, 24\); got \(2, 3, 7, 6, 24\)"):
         cell(video[:1, 0], state)
     with pytest.raises(ValueError, match=r"expected frames \(B, 1, H, W\); got \(2, 3, 7, 6\)"):

@@ -343,7 +343,7 @@ def test_a_float64_default_changes_nothing():
 def test_state_dict_is_the_same_in_train_and_eval():
     layer = SteerableConv2d(cyclic(4), 1, 2)
     train = {name: value.clone() for name, value in layer.train().state_dict().items()}
-    assert list(train) == ["weight", "bias", "basis"]
+    assert list(train) == ["weight", "bias", "fingerprint"]
     layer.eval()(torch.randn(1, 4, 5, 5))
     after = layer.state_dict()
     assert list(after) == list(train) and all(torch.equal(after[name], train[name]) for name in train)
