@@ -72,7 +72,7 @@ def fit(
     estimates of log-determinants depend on `seed` alone; the global generator is left as it was.
 
     Args:
-        density: A `NormalizingFlow`, or a module with its log_prob.
+        density: A `NormalizingFlow`, or a module with its log_prob, such as an `OrbitAverage` of one.
         events: (N, *event_shape): uint8 images, or floating-point points or images, shown as they are.
         context: Labels (N,) of a conditional density.
         validation: Events that choose the weights; None: a tenth of `events`, which is not trained on.
@@ -96,14 +96,16 @@ def fit(
     """
     parameter = next(density.parameters())
     device, dtype = parameter.device, parameter.dtype
-    _check(density, "events", events, "context", context)
+    carried = next((module for module in density.modules() if isinstance(module, NormalizingFlow)), None)
+    shape = events.shape[1:] if carried is None else carried.bijection.event_shape
+    _check(shape, "events", events, "context", context)
     integers = not events.is_floating_point()
     if validation is None:
         trained_on, held_out = split(len(events), seed)
         validation, validation_context = events[held_out], None if context is None else context[held_out]
         events, context = events[trained_on], None if context is None else context[trained_on]
     else:
-        _check(density, "validation", validation, "validation_context", validation_context)
+        _check(shape, "validation", validation, "validation_context", validation_context)
         if validation.is_floating_point() == integers or (context is None) != (validation_context is None):
             raise ValueError(
                 f"expected validation events as those that train ({events.dtype}, "
@@ -142,11 +144,11 @@ def fit(
     about = {"seed": seed, "batch_size": batch_size, "events": list(events.shape), "dtype": str(events.dtype)}
     with drawing_from(density, draws):
         actnorms = [module for module in density.modules() if isinstance(module, ActNorm)]
-        if actnorms and all(map(_is_identity, actnorms)):
+        if carried is not None and actnorms and all(map(_is_identity, actnorms)):
             some = torch.randperm(len(events), generator=torch.Generator().manual_seed(seed))[:FIRST_EVENTS]
             start = shown(events[some.to(events.device)], torch.Generator().manual_seed(seed))
             labels = () if context is None else (context[some.to(context.device)].to(device),)
-            initialize(density.bijection, start, *labels)
+            initialize(carried.bijection, start, *labels)
         return fit_task(
             density,
             Task(batch, lambda shown: loss_of(*shown).mean(), validate, dict, generator, best="val_loss"),
@@ -171,9 +173,10 @@ def _is_identity(layer: ActNorm) -> bool:
     return not any(bool(parameter.any()) for parameter in layer.parameters())
 
 
-def _check(density: nn.Module, name: str, events: Tensor, of_labels: str, labels: Tensor | None) -> None:
-    """ValueError for events that the density does not take, or labels that are not one for each."""
-    shape = density.bijection.event_shape if isinstance(density, NormalizingFlow) else events.shape[1:]
+def _check(
+    shape: tuple[int | None, ...], name: str, events: Tensor, of_labels: str, labels: Tensor | None
+) -> None:
+    """ValueError for events that are not of a shape, or labels that are not one for each."""
     wanted = ", ".join("any" if size is None else str(size) for size in shape)
     kind = events.dtype == torch.uint8 or events.is_floating_point()
     sizes = events.shape[1:]

@@ -162,6 +162,15 @@ def test_a_tenth_is_held_out(monkeypatch):
     assert not (trained[:, None] == held_out).all(-1).any()
 
 
+def test_an_averaged_density_is_fitted_too():
+    model = ed.OrbitAverage(of_points(), D4, D4.act_points)
+    trained = ed.fit(model, points(400), lr=1e-2, **QUIET | {"steps": 30, "batch_size": 64})
+    assert model.density.bijection[0].log_scale.any()
+    assert trained.kept["val_loss"] < trained.history[0]["val_loss"]
+    with pytest.raises(ValueError, match=r"expected events \(N, 2\)"):
+        ed.fit(model, images(), **QUIET)
+
+
 class Conditional(nn.Module):
     """A normal per label, as a density with `context`."""
 
