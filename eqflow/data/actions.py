@@ -28,6 +28,8 @@ class Clips:
         subjects: int64 (N,), who acts: 1 ... 25.
         clip: T.
         step: From one frame of a clip to the next, in frames of the sequence.
+        standardize: Give every clip mean 0 and standard deviation 1, which no camera motion on the torus
+            changes. Not published.
     """
 
     frames: Tensor
@@ -37,13 +39,14 @@ class Clips:
     subjects: Tensor
     clip: int
     step: int
+    standardize: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
     def video(self) -> Tensor:
-        """The clip in the middle of every sequence: float32 (N, T, 1, H, W) in [0, 1]; always the same."""
+        """The clip in the middle of every sequence: float32 (N, T, 1, H, W); always the same."""
         return self.cut(torch.arange(len(self)), (self.length - 1 - (self.clip - 1) * self.step) // 2)
 
     def draw(self, index: Tensor, generator: torch.Generator) -> Tensor:
@@ -56,9 +59,16 @@ class Clips:
         return self.cut(index, (uniform * (spare + 1)).long())
 
     def cut(self, index: Tensor, start: Tensor) -> Tensor:
-        """The clips of the sequences `index` (B,) that begin at their frames `start` (B,), counted from 0."""
+        """The clips of the sequences `index` (B,) that begin at their frames `start` (B,), counted from 0.
+
+        float32 (B, T, 1, H, W): the grey levels over 255, in [0, 1], unless `standardize` is set.
+        """
         at = (self.first[index] + start)[:, None] + self.step * torch.arange(self.clip)
-        return self.frames[at].to(torch.float32).div_(255)
+        video = self.frames[at].to(torch.float32).div_(255)
+        if not self.standardize:
+            return video
+        deviation, mean = torch.std_mean(video, (1, 2, 3, 4), keepdim=True)
+        return video.sub_(mean).div_(deviation.clamp_min(1e-3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +104,13 @@ def action_set_info(source: str) -> tuple[str, str, str, bool]:
 
 
 def load_actions(
-    source: str = "embedded", *, size: int = 32, frames: int = 16, step: int = 2, progress: bool = True
+    source: str = "embedded",
+    *,
+    size: int = 32,
+    frames: int = 16,
+    step: int = 2,
+    standardize: bool = False,
+    progress: bool = True,
 ) -> ActionSet:
     """Loads the six actions of KTH, or drawn figures that act them.
 
@@ -107,6 +123,7 @@ def load_actions(
         size: Side of the square frames in pixels.
         frames: Frames per clip, T.
         step: Frames of 1/25 s from one frame of a clip to the next.
+        standardize: See `Clips`.
         progress: Show progress bars while downloading and decoding.
 
     Raises:
@@ -129,7 +146,7 @@ def load_actions(
     for last in _LAST:
         here = long_enough & (subjects >= first) & (subjects <= last)
         of_each = (values[here] for values in (begins, lengths, labels, subjects))
-        splits.append(Clips(pixels, *of_each, frames, step))
+        splits.append(Clips(pixels, *of_each, frames, step, standardize))
         first = last + 1
     return ActionSet(*splits, ACTIONS, name, label, checksum, stand_in)
 

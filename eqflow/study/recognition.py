@@ -52,13 +52,13 @@ def data_label(config: dict) -> str:
 
 
 @lru_cache(maxsize=2)
-def _clips(data: str, size: int, frames: int, stride: int) -> ActionSet:
-    return load_actions(data, size=size, frames=frames, step=stride)
+def _clips(data: str, size: int, frames: int, stride: int, standardize: bool) -> ActionSet:
+    return load_actions(data, size=size, frames=frames, step=stride, standardize=standardize)
 
 
 def clips_of(config: dict) -> ActionSet:
-    """The clips of an experiment as the nets get them, before any camera motion: grey levels over 255."""
-    return _clips(config["data"], config["canvas"], config["frames"], config["stride"])
+    """The clips of an experiment as the nets get them, before any camera motion."""
+    return _clips(*(config[name] for name in ("data", "canvas", "frames", "stride", "standardize")))
 
 
 def camera_speed(config: dict) -> tuple[int, int]:

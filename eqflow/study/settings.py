@@ -198,6 +198,7 @@ class RecognitionSettings(Settings):
             in each direction.
         test_speeds: further values of r that the trained model is tested at.
         frames, stride: of a clip: its length, and every how many-th frame of the source.
+        standardize: give each clip mean 0 and standard deviation 1; published: grey levels over 255 alone.
         net: "recurrent", "learned_shifts" (G-RNN+) or "conv3d".
         padding: of the encoder, "zero" (published) or "circular".
         norm: whose statistics its batch norms take in training, of each "frame" (published) or "joint".
@@ -210,6 +211,7 @@ class RecognitionSettings(Settings):
     test_speeds: tuple[int, ...] = (0, 1, 2)
     frames: int = 16
     stride: int = 2
+    standardize: bool = False
     channels: tuple[int, ...] = (32, 64, 128)
     net: str = "recurrent"
     padding: str = "zero"

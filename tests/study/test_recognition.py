@@ -80,6 +80,7 @@ def shown_by(config, seed=0, batches=1):
 
 def test_batches_come_from_the_training_subjects_alone(config):
     """Moving and mirroring keep the sum of squares of a frame, which tells sequences and moments apart."""
+    config = config | {"standardize": False}
     clips, shown = clips_of(config), shown_by(config, batches=8)
 
     def energy(frames):
@@ -100,8 +101,8 @@ def test_batches_come_from_the_training_subjects_alone(config):
 
 def test_batches_are_as_published(config):
     """Over 255 and no more; a random start at every access; mirrored after the camera has moved."""
+    config = config | {"batch_size": 200, "standardize": False}
     clips = clips_of(config).train
-    config = config | {"batch_size": 200}
     shown = shown_by(config)
     assert torch.equal(shown, (shown * 255).round() / 255) and 0 <= shown.min() < shown.max() <= 1
     assert torch.equal(shown, shown_by(config)) and not torch.equal(shown, shown_by(config, seed=1))
@@ -130,6 +131,18 @@ def test_batches_are_as_published(config):
 
     assert torch.equal(shown, flipped(camera_motion(video, v)))
     assert not torch.equal(shown, camera_motion(flipped(video), v))  # before is not after
+
+
+def test_clips_are_standardized_where_the_profile_says_so(config):
+    """Quick, which is ours; the paper profile has the published grey levels."""
+    assert config["standardize"] and not runs_for("17", "paper")[0].config["standardize"]
+    shown = shown_by(config)
+    for seen in (clips_of(config).test.video[:4], shown):
+        torch.testing.assert_close(seen.mean((1, 2, 3, 4)), torch.zeros(4), atol=1e-5, rtol=0)
+        torch.testing.assert_close(seen.std((1, 2, 3, 4)), torch.ones(4), atol=1e-5, rtol=0)
+    plain = shown_by(config | {"standardize": False})
+    deviation, mean = torch.std_mean(plain, (1, 2, 3, 4), keepdim=True)
+    torch.testing.assert_close(shown, (plain - mean) / deviation, atol=1e-5, rtol=0)
 
 
 def test_the_model_is_chosen_by_validation_accuracy(config):
