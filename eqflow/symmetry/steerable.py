@@ -141,9 +141,10 @@ def steerable_basis(
 FINE = 10**6  # steps of a fingerprint in a unit
 
 
-def _fingerprint(kernels: Tensor) -> int:
+@made_once()
+def _fingerprint(*basis) -> int:
     """A number that changes with order, signs and elements of a basis, and with rounding hardly."""
-    kernels = kernels.flatten()
+    kernels = steerable_basis(*basis).flatten()
     return round(FINE * (kernels @ torch.arange(1.0, len(kernels) + 1, dtype=kernels.dtype).sin()).item())
 
 
@@ -214,7 +215,7 @@ class SteerableConv2d(nn.Module):
         kernels = steerable_basis(group, in_type, out_type, kernel_size)
         basis = torch.empty(kernels.shape, device=device, dtype=dtype)
         self.register_buffer("basis", basis, persistent=False)
-        self.register_buffer("fingerprint", torch.tensor(_fingerprint(kernels), device=device))
+        self.register_buffer("fingerprint", torch.tensor(0, device=device))
         self.weight = nn.Parameter(
             torch.empty(out_fields, in_fields, len(kernels), device=device, dtype=dtype)
         )
@@ -245,12 +246,13 @@ class SteerableConv2d(nn.Module):
             torch.equal(self.basis, kernels.to(dtype).to(self.basis)) for dtype in dtypes
         ):
             self.basis = kernels.to(self.weight.device, self.weight.dtype, copy=True)
-        self.fingerprint = torch.tensor(_fingerprint(kernels), device=self.weight.device)
+        number = _fingerprint(self.group, self.in_type, self.out_type, self.kernel_size)
+        self.fingerprint = torch.tensor(number, device=self.weight.device)
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
-        kernels = steerable_basis(self.group, self.in_type, self.out_type, self.kernel_size)
+        mine = _fingerprint(self.group, self.in_type, self.out_type, self.kernel_size)
         theirs = state_dict.get(f"{prefix}fingerprint")
-        if theirs is not None and abs(int(theirs) - _fingerprint(kernels)) > 1e-3 * FINE:
+        if theirs is not None and abs(int(theirs) - mine) > 1e-3 * FINE:
             errors.append(f"expected {prefix}weight for the basis of {self}; got weights for another one")
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
         self._restore()
