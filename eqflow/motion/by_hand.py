@@ -40,6 +40,12 @@ def _seen_through(tensors: Iterable[Tensor]) -> bool:
     )
 
 
+def autocasts(x: Tensor) -> bool:
+    """Whether autocast decides on the dtype of operations with x; double precision it leaves alone."""
+    on = not x.is_meta and torch.is_autocast_enabled(x.device.type)
+    return on and x.dtype != torch.float64
+
+
 def first_order(backward: Callable) -> Callable:
     """Refuse a second derivative, and a batch of gradients, through a backward pass written by hand.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from eqflow.symmetry import MotionSet, Translation
 
 from . import kernels
+from .by_hand import autocasts
 from .geometry import Shifts, mixing
 from .state import State
 
@@ -150,9 +151,8 @@ class MotionCell(nn.Module, ABC):
         weight = self.hidden_conv.weight
         if x.device != weight.device:
             raise ValueError(f"expected {what} on {weight.device}, as the weights; got {x.device}")
-        kinds = {x.dtype, weight.dtype}
-        mixed = torch.is_autocast_enabled(weight.device.type) and torch.float64 not in kinds
-        if len(kinds) > 1 and not (mixed and x.is_floating_point()):
+        mixed = x.is_floating_point() and autocasts(x) and autocasts(weight)
+        if x.dtype != weight.dtype and not mixed:
             raise ValueError(f"expected {what} of {weight.dtype}, as the weights; got {x.dtype}")
 
 

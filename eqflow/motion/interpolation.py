@@ -148,7 +148,7 @@ def _spline_coefficients(n: int) -> Tensor:
     if n > 1:
         samples += torch.diag(torch.full((n - 1,), 1 / 6, dtype=torch.float64), 1)
         samples += torch.diag(torch.full((n - 1,), 1 / 6, dtype=torch.float64), -1)
-    return torch.linalg.inv(samples)
+    return torch.linalg.inv(samples).contiguous()
 
 
 class Turned(ByHand):

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .by_hand import ByHand, first_order
+from .by_hand import ByHand, autocasts, first_order
 from .geometry import STILL, Shifts, Slices, Taps, geometry
 
 CHUNK_BYTES = 1 << 20  # of gathered state: about an L2 cache
@@ -72,7 +72,7 @@ def moving_step(
     Returns:
         The next state (B, V, H, W, K) and its maximum over V (B, H, W, K), or None without `pool`.
     """
-    if torch.is_autocast_enabled(h.device.type) and h.dtype != torch.float64:  # as PyTorch's own
+    if autocasts(h):  # as PyTorch's own
         dtype = torch.get_autocast_dtype(h.device.type)
         h, u, weight = h.to(dtype), u if u is None else u.to(dtype), weight.to(dtype)
     if taps is None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from eqflow.symmetry import MotionSet, Rotation, cyclic
 from eqflow.symmetry.steerable import SteerableConv2d
 
+from .by_hand import autocasts
 from .cells import MotionCell, whole
 from .interpolation import (
     INTERPOLATIONS,
@@ -194,9 +195,9 @@ class RotationCell(MotionCell):
         self.check(frames, "frames")
         if frames.ndim != 4 or frames.shape[1] != self.in_channels:
             raise ValueError(f"expected frames (B, {self.in_channels}, H, W); got {tuple(frames.shape)}")
-        x, device = frames.permute(0, 2, 3, 1), frames.device.type
-        if torch.is_autocast_enabled(device) and x.dtype != torch.float64:  # the slices' turns take one dtype
-            x = x.to(torch.get_autocast_dtype(device))
+        x = frames.permute(0, 2, 3, 1)
+        if autocasts(x):  # the slices' turns take one dtype
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         return x if self.rotate == "input" else self.input_conv(x)
 
     def advance(
@@ -264,7 +265,7 @@ class RotationCell(MotionCell):
 
     def _mixed(self, h: Tensor, t: int, u: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
         """The state after frame t, each slice reading its neighbours in V too."""
-        b, v, half = len(u), len(self._turns), self.velocity_mixing // 2
+        b, v, half = u.shape[0], len(self._turns), self.velocity_mixing // 2
         reach = range(-half, half + 1)
         h = h.expand(v, -1, -1, -1, -1)
         if self.rotate == "state":

@@ -192,9 +192,10 @@ def steerable_basis(
 FINE = 10**6  # steps of a fingerprint in a unit
 
 
-def _fingerprint(kernels: Tensor) -> int:
+@made_once()
+def _fingerprint(*basis) -> int:
     """A number that changes with order, signs and elements of a basis, and with rounding hardly."""
-    kernels = kernels.flatten()
+    kernels = steerable_basis(*basis).flatten()
     return round(FINE * (kernels @ torch.arange(1.0, len(kernels) + 1, dtype=kernels.dtype).sin()).item())
 
 
@@ -272,9 +273,16 @@ class SteerableConv2d(nn.Module):
         kernels = self._kernels()
         basis = torch.empty(kernels.shape, device=device, dtype=dtype)
         self.register_buffer("basis", basis, persistent=False)
+<<<<<<< HEAD
         self.register_buffer("fingerprint", torch.tensor(_fingerprint(kernels), device=device))
         size = (out_fields, in_fields, len(kernels))
         self.weight = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
+=======
+        self.register_buffer("fingerprint", torch.tensor(0, device=device))
+        self.weight = nn.Parameter(
+            torch.empty(out_fields, in_fields, len(kernels), device=device, dtype=dtype)
+        )
+>>>>>>> motion
         self.bias = nn.Parameter(torch.empty(out_fields, device=device, dtype=dtype)) if bias else None
         self.reset_parameters(generator)
 
@@ -300,12 +308,17 @@ class SteerableConv2d(nn.Module):
             torch.equal(self.basis, kernels.to(dtype).to(self.basis)) for dtype in passed
         ):
             self.basis = kernels.to(self.weight.device, self.weight.dtype, copy=True)
-        self.fingerprint = torch.tensor(_fingerprint(kernels), device=self.weight.device)
+        number = _fingerprint(self.group, self.in_type, self.out_type, self.kernel_size)
+        self.fingerprint = torch.tensor(number, device=self.weight.device)
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
+<<<<<<< HEAD
         kernels = self._kernels()
+=======
+        mine = _fingerprint(self.group, self.in_type, self.out_type, self.kernel_size)
+>>>>>>> motion
         theirs = state_dict.get(f"{prefix}fingerprint")
-        if theirs is not None and abs(int(theirs) - _fingerprint(kernels)) > 1e-3 * FINE:
+        if theirs is not None and abs(int(theirs) - mine) > 1e-3 * FINE:
             errors.append(f"expected {prefix}weight for the basis of {self}; got weights for another one")
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
         self._restore()
