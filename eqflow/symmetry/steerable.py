@@ -270,19 +270,12 @@ class SteerableConv2d(nn.Module):
         self.basis_kind = choose_basis(group, basis)
         self.in_channels = in_fields * field_channels(group, in_type)
         self.out_channels = out_fields * field_channels(group, out_type)
-        kernels = self._kernels()
+        kernels = steerable_basis(*self._kind)
         basis = torch.empty(kernels.shape, device=device, dtype=dtype)
         self.register_buffer("basis", basis, persistent=False)
-<<<<<<< HEAD
-        self.register_buffer("fingerprint", torch.tensor(_fingerprint(kernels), device=device))
+        self.register_buffer("fingerprint", torch.tensor(0, device=device))
         size = (out_fields, in_fields, len(kernels))
         self.weight = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
-=======
-        self.register_buffer("fingerprint", torch.tensor(0, device=device))
-        self.weight = nn.Parameter(
-            torch.empty(out_fields, in_fields, len(kernels), device=device, dtype=dtype)
-        )
->>>>>>> motion
         self.bias = nn.Parameter(torch.empty(out_fields, device=device, dtype=dtype)) if bias else None
         self.reset_parameters(generator)
 
@@ -295,12 +288,13 @@ class SteerableConv2d(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def _kernels(self) -> Tensor:
-        return steerable_basis(self.group, self.in_type, self.out_type, self.kernel_size, self.basis_kind)
+    @property
+    def _kind(self) -> tuple:
+        return self.group, self.in_type, self.out_type, self.kernel_size, self.basis_kind
 
     def _restore(self) -> None:
         """Make the buffers, if they are not what they were; nothing for tensors that hold no numbers."""
-        kernels = self._kernels()
+        kernels = steerable_basis(*self._kind)
         if self.weight.is_meta or type(self.basis) is not Tensor:
             return
         passed = (self.basis.dtype, torch.float32, torch.bfloat16, torch.float16)  # dtypes, on its way here
@@ -308,15 +302,10 @@ class SteerableConv2d(nn.Module):
             torch.equal(self.basis, kernels.to(dtype).to(self.basis)) for dtype in passed
         ):
             self.basis = kernels.to(self.weight.device, self.weight.dtype, copy=True)
-        number = _fingerprint(self.group, self.in_type, self.out_type, self.kernel_size)
-        self.fingerprint = torch.tensor(number, device=self.weight.device)
+        self.fingerprint = torch.tensor(_fingerprint(*self._kind), device=self.weight.device)
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
-<<<<<<< HEAD
-        kernels = self._kernels()
-=======
-        mine = _fingerprint(self.group, self.in_type, self.out_type, self.kernel_size)
->>>>>>> motion
+        mine = _fingerprint(*self._kind)
         theirs = state_dict.get(f"{prefix}fingerprint")
         if theirs is not None and abs(int(theirs) - mine) > 1e-3 * FINE:
             errors.append(f"expected {prefix}weight for the basis of {self}; got weights for another one")
