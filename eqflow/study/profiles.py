@@ -153,8 +153,8 @@ WIDE = replace(
 # they need. All five models have about 5,000 parameters, as all of the paper's have about 240,000. Clips are
 # standardized: over 255 alone, as published, the brightness of the wall outweighs the figure before it, and
 # nets as narrow as these stay near chance (G-RNN, 512 steps: .24 of the validation clips instead of .63).
-# Batch norm per frame, as published, was better than joint: validation accuracy after 512 steps, seed 0, G-RNN
-# .625 and .594, FERNN-V2 .646 and .604.
+# Batch norm per frame, as published, was better than joint: validation accuracy after 512 steps, seed 0,
+# G-RNN .625 and .594, FERNN-V2 .646 and .604.
 ACTIONS = RecognitionSettings(
     max_speed=(2, 0),
     canvas={"embedded": 16, "real": 32},
