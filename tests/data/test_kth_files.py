@@ -146,6 +146,16 @@ def test_pictures_with_a_gap(mine):
     )
 
 
+def test_pictures_that_end_too_early(mine):
+    """Half a sequence would do for a video, whose header has been compared with its frames."""
+    as_pictures(mine)
+    for action in ACTIONS:
+        (mine / f"{action}.zip").unlink()
+    for n in range(40, 44):
+        (mine / "jogging" / "person16_jogging_d1_uncomp" / f"frame{n:03}.png").unlink()
+    assert "person16_jogging_d1: expected frames 8-44; got 40 frames: replace it" in failure()
+
+
 @pytest.mark.parametrize("inside", [0.0, 0.5])
 def test_the_truncated_video_of_the_official_archive(mine, cache, monkeypatch, inside):
     """Listed and declared with 370 frames, it ends after 304: four sequences all the same, and no others."""
