@@ -13,15 +13,16 @@ def made_once(maxsize: int | None = None) -> Callable:
     """`functools.lru_cache` for a function that makes tensors of hashable arguments.
 
     It runs outside of the modes under which tensors hold no numbers (tracing, fake tensors, the device
-    "meta"), without gradients and not in inference mode, and makes its tensors on the CPU unless it says
-    otherwise: what is kept is of use to every later caller. Within a transform of `torch.func`, which wraps
-    whatever is made, nothing is kept.
+    "meta") and not in inference mode, and makes its tensors on the CPU unless it says otherwise: what is kept
+    is of use to every later caller. Within a transform of `torch.func`, which wraps whatever is made, nothing
+    is kept.
     """
 
     def decorate(function: Callable) -> Callable:
         @functools.lru_cache(maxsize)
         def kept(*args, **options):
-            with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
+            # without functions' modes no default device is in force, and no tracer sees the grad mode change
+            with torch._C.DisableTorchFunction(), _disable_current_modes(), torch.inference_mode(False):
                 return function(*args, **options)
 
         @functools.wraps(function)
