@@ -85,7 +85,8 @@ def convolution_norm(filter: Tensor, size: tuple[int, int], padding: str) -> Ten
     and what comes out in the frame is cut off; cutting off shortens. Nothing crosses the seam of that torus
     but zeros, which may as well change their sign there: then the frequencies lie halfway between. So there
     are four such bounds, a sign or none at each of the two seams, and the least is taken. For the 3x3 filter
-    of ones it is attained.
+    of ones it is attained. Met with 3x3 kernels: up to 15 % too large on 4x6 pixels, 4 % on 8x8, 2 % on
+    12x12, .5 % on 28x28; in trained nets 0 to 1.2 % on 8x8, 0 to 2.7 % on 12x12.
 
     Args:
         filter: (out, in, k, k), k odd. For k > 1 the time is that of H W / 2 (circular) or 2 H W eigenvalue

@@ -68,7 +68,9 @@ def exact(x: Tensor, y: Tensor, *, batch: int = 256) -> LogDet:
     else:
         rows = [_products(chunk, x, y, create_graph=keep) for chunk in units.split(batch)]
         jacobian = torch.cat(rows).flatten(2).transpose(0, 1)  # (B, D, D)
-        value = torch.linalg.slogdet(torch.eye(size, dtype=x.dtype, device=x.device) + jacobian).logabsdet
+        dtype = torch.promote_types(x.dtype, torch.float32)  # LAPACK knows no half precision
+        eye = torch.eye(size, dtype=dtype, device=x.device)
+        value = torch.linalg.slogdet(eye + jacobian).logabsdet.to(x.dtype)
     return LogDet(value, torch.zeros_like(value), exact=True)
 
 

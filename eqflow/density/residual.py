@@ -68,13 +68,13 @@ def invert(g: Map, z: Tensor, *, tolerance: float | None = None, max_iterations:
             break
     raise RuntimeError(
         f"expected the fixed-point inverse to reach a residual of {tolerance:.2g}; got {residual:.2g} after "
-        f"{iteration} iterations. {_reason(y, z)}"
+        f"{iteration} iterations. {_reason(y, z, iteration)}"
     )
 
 
-def _reason(y: Tensor, z: Tensor) -> str:
+def _reason(y: Tensor, z: Tensor, iteration: int) -> str:
     """Why y = g(x) did not bring x + y to z."""
-    if not y.isfinite().all():
+    if iteration == 1 and not y.isfinite().all():
         return "g is not finite"
     if torch.finfo(y.dtype).eps > torch.finfo(z.dtype).eps:
         return f"g comes in {y.dtype}, too coarse for z in {z.dtype}: is autocast on?"
