@@ -27,8 +27,6 @@ FRAMES = (
     "00",
     "90",
 )  # the map and the scoreboard are no lessons: neither long, nor broken, nor with exercises
-# Lessons whose findings are still prose, and not bound to checks.
-UNBOUND = ("02", "17", "30", "31", "32", "33", "34", "35", "36", "37", "38")
 HEDGES = r"\bif you see\b|\bshould see\b|\byou should\b(?! have seen)"
 CLAIMS = load_claims().values()
 
@@ -44,8 +42,7 @@ def problems(notebook: nbformat.NotebookNode, name: str) -> list[str]:
     if name[:2] not in FRAMES:
         said = [text for c in code for text in _notices(c.source)]
         found += _lesson(notebook, code, "\n".join([prose, *said]))
-        if name[:2] not in UNBOUND:
-            found += _findings(prose, said)
+        found += _findings(prose, said)
     return found
 
 
