@@ -100,8 +100,8 @@ def convolution_norm(filter: Tensor, size: tuple[int, int], padding: str) -> Ten
         derivatives that there are, at 0 with the derivative 0.
     """
     # A norm is homogeneous: it is its own derivative, applied to the filter.
-    derivative = _derivative(filter.detach().double().nan_to_num(0, 0, 0), size, padding)
-    norm = (filter.double() * derivative).sum()
+    taps = filter.double()
+    norm = (taps * _derivative(taps.detach().nan_to_num(0, 0, 0), size, padding)).sum()
     if norm.requires_grad:
         norm.register_hook(_once)
     return norm
