@@ -53,7 +53,7 @@ reproduce: $(STAMP) ## train, run all notebooks, write figures, tables and verdi
 test: $(STAMP) ## lint and test everything, all notebooks at the smoke profile included
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
-	"$(PY)" -m pytest
+	"$(PY)" -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: plan
 plan: $(STAMP) ## what `make reproduce` would cost here: minutes and memory per notebook
