@@ -7,9 +7,9 @@ import shutil
 import psutil
 import torch
 
-from . import provenance
-from .cost import cores
+from .notebooks import provenance
 from .outputs import cache_dir, project_root
+from .runs.cost import cores
 
 ENOUGH_MEMORY_GB, ENOUGH_DISK_GB = 2, 2
 

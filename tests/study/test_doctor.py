@@ -2,7 +2,8 @@
 
 import psutil
 
-from eqflow.study import doctor, provenance
+from eqflow.study import doctor
+from eqflow.study.notebooks import provenance
 
 
 def found(lines, what):
