@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
+from eqflow.study.files import project_root, read_json
 from eqflow.study.notebooks.reproduce import reproduce
 from eqflow.study.notebooks.request import Request
-from eqflow.study.outputs import project_root, read_json
 from eqflow.study.verdicts.claims import load_claims
 
 FOLDER = project_root() / "notebooks"

@@ -12,8 +12,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
-from ..files import atomic_write
-from ..outputs import project_root
+from ..files import atomic_write, project_root
 from .provenance import without_paths
 
 # A kernel of a killed process would go on to the end of its cell.

@@ -28,8 +28,9 @@ from IPython.display import Markdown, display
 from ..experiments import Profile, experiments_of, get_profile, runs_for
 from ..experiments.profiles import settings
 from ..experiments.registry import notebook_number
-from ..outputs import cache_dir, output_dir, published_dir, write_json
+from ..files import cache_dir, output_dir, published_dir, write_json
 from ..runs import RunSpec, RunStore, run_all
+from ..runs.surroundings import surroundings
 from ..verdicts import ClaimError, Evidence, Verdict, judge, load_claims
 from ..verdicts.scoreboard import scoreboard
 from . import provenance, report
@@ -396,5 +397,5 @@ class Notebook:
             "train_seconds": {run.key: run.seconds for run in self._runs.values()},
             "runs": [provenance.without_paths(line) for line in self._why.values()],
             "made_from": provenance.made_from(self.name, [self._claims[c] for c in self._evidence]),
-            **provenance.surroundings(self.device),
+            **surroundings(self.device),
         }

@@ -10,9 +10,9 @@ import shutil
 import time
 from pathlib import Path
 
-from ..files import atomic_write
-from ..outputs import cache_dir, digest, read_json, write_json
+from ..files import atomic_write, cache_dir, digest, read_json, write_json
 from ..runs import RunStore
+from ..runs.surroundings import machine, versions
 from ..verdicts import load_claims
 from . import provenance
 from .executor import execute
@@ -118,9 +118,9 @@ def _signature(request: Request, path: Path) -> str:
     claims = {c.id: provenance.claim_fingerprint(c) for c in load_claims().values()}
     runs = [store.key(spec) for spec in request.specs(number)]
     others = _others(request) if number in READ_OTHERS else None
-    device = provenance.machine(choose_device(request.device))["device"]
+    device = machine(choose_device(request.device))["device"]
     parts = [provenance.sources(path.stem, path), claims, runs, others, device]
-    parts += [provenance.versions(), request.all_parameters(), request.budget]
+    parts += [versions(), request.all_parameters(), request.budget]
     return digest(json.dumps(parts, sort_keys=True))
 
 

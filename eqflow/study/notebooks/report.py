@@ -21,8 +21,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..files import atomic_write
-from ..outputs import markdown_table, write_csv, write_json
+from ..files import atomic_write, markdown_table, write_csv, write_json
 
 # Okabe-Ito: told apart by readers with any colour vision; marker and dash say it again without colour.
 _STYLE = {

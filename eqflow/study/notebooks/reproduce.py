@@ -20,8 +20,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from ..experiments import NOTEBOOKS, missing_data
-from ..files import atomic_write
-from ..outputs import cache_dir, markdown_table, read_json
+from ..files import atomic_write, cache_dir, markdown_table, read_json
 from ..runs import Run, RunsFailed, RunStore, run_all
 from ..runs.cost import cores, estimate
 from ..runs.pool import Died, side_by_side

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..experiments import Profile, get_profile, runs_for
-from ..outputs import cache_dir, project_root, published_dir
+from ..files import cache_dir, project_root, published_dir
 
 OWN = ("PROFILE", "DATA", "DEVICE", "FRESH")  # parameters of notebooks that a request has fields for
 

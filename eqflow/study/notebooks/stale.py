@@ -7,9 +7,12 @@ from pathlib import Path
 
 from ..experiments import NOTEBOOKS, runs_for
 from ..runs import RunStore
+from ..runs.fingerprint import hash_of
 from ..verdicts import load_claims
 from ..verdicts.scoreboard import PUBLISHED, provenance_of, scoreboard
 from . import provenance
+
+_HOME = Path(__file__).resolve().parents[3]
 
 
 def check_results(results: Path, notebooks: Path, profile: str | None = None) -> list[str]:
@@ -44,8 +47,7 @@ def _stale(folder: Path, profile: str, notebooks: Path) -> list[str]:
             stale.append(f"{name}: its notebook changed")
         if not (folder / "notebooks" / f"{name}.ipynb").exists():
             stale.append(f"{name}: the executed notebook is missing")
-        now = provenance.code_fingerprints(made["code"])
-        if changed := [f"eqflow/{file}" for file, was in made["code"].items() if now[file] != was]:
+        if changed := [file for file, was in made["code"].items() if hash_of(_HOME / file) != was]:
             stale.append(f"{name}: changed since: {', '.join(changed)}")
         for claim, was in made["claims"].items():
             if claim not in claims or provenance.claim_fingerprint(claims[claim]) != was:

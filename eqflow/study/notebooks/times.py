@@ -6,8 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from ..files import atomic_write
-from ..outputs import read_json
+from ..files import atomic_write, read_json
 
 PHRASE = re.compile(r"about [\dN.]+ minutes?")
 

@@ -50,6 +50,13 @@ def without_prose(source: str) -> str:
     return "\n".join(kept)
 
 
+def hash_of(path: Path) -> str:
+    """Of a file's code; "gone" where there is no such file."""
+    if not path.exists():
+        return "gone"
+    return hashlib.sha256(without_prose(path.read_text(encoding="utf-8")).encode()).hexdigest()[:16]
+
+
 def _find(module: str) -> Path | None:
     """The file of a module, found without running it (only its top-level package is looked up)."""
     top, *rest = module.split(".")
@@ -73,8 +80,7 @@ def _analysed(
     """(hash, imports) of a file; an import is (module, name or None, name here)."""
     source = path.read_text(encoding="utf-8")
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    digest = hashlib.sha256(without_prose(source).encode()).hexdigest()[:16]
-    return digest, tuple(_imports(source, package))
+    return hash_of(path), tuple(_imports(source, package))
 
 
 def _imports(source: str, package: str) -> list[tuple[str, str | None, str | None]]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import platform
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +17,7 @@ from eqflow.training import StateError, Task, Trained, TrainingError, train
 
 from .spec import RunSpec
 from .store import Run, RunStore, load_state, save_state
+from .surroundings import surroundings
 
 # What a config may tell the training loop.
 LOOP = ("steps", "lr", "clip", "val_every", "betas", "eps", "weight_decay", "schedule", "warmup", "ema")
@@ -132,24 +130,12 @@ def train_run(
             with torch.no_grad():
                 metrics = task.evaluate()
             require_finite(metrics)
+            volatile = surroundings(device)
         metrics |= {"val_loss": trained.kept["val_loss"], "steps": steps}
         metrics |= {name: spec.config[name] for name in ("budget", "profile", "data") if name in spec.config}
-        volatile = surroundings(device) | {"seconds": trained.seconds, "data_seconds": trained.data_seconds}
+        volatile |= {"seconds": trained.seconds, "data_seconds": trained.data_seconds}
+        volatile |= {"finished": datetime.now(timezone.utc).isoformat(timespec="seconds")}
         volatile["total_seconds"] = total()
         return store.finish(spec, folder, model, trained.history, metrics, volatile)
     finally:
         lock.release()
-
-
-def surroundings(device: torch.device) -> dict:
-    """What varies between machines and may explain a difference."""
-    cuda = device.type == "cuda"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {
-        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads() if cuda else 1,
-        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if cuda else peak,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__}
-        | {name: importlib.metadata.version(name) for name in ("numpy", "safetensors")},
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }

@@ -11,8 +11,7 @@ from statistics import median
 import pandas as pd
 
 from ..experiments import PROFILES, get_profile
-from ..files import atomic_write
-from ..outputs import markdown_table, read_json, write_csv
+from ..files import atomic_write, markdown_table, read_json, write_csv
 from .claims import Claim, ClaimError, Evidence, Verdict, judge, load_claims
 
 PUBLISHED = [name for name in PROFILES if name != "smoke"]  # smoke only shows that the code runs

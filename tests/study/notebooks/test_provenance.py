@@ -1,12 +1,7 @@
-"""What is recorded of where a result comes from."""
+"""What is recorded of where a result comes from names no folder of this machine."""
 
 import os
-import shutil
-import subprocess
 
-import pytest
-
-from eqflow.study.notebooks import provenance
 from eqflow.study.notebooks.provenance import without_paths
 
 
@@ -15,27 +10,3 @@ def test_a_home_that_nobody_knows_is_no_reason_to_stop(monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     assert without_paths("File /srv/jane/eqflow/x.py") == "File x.py"
-
-
-@pytest.mark.parametrize(
-    ("changed", "dirty"), [("eqflow/x.py", True), ("notebooks/12.ipynb", True), ("notes.txt", False)]
-)
-def test_dirty_is_a_change_of_what_makes_results(tmp_path, monkeypatch, changed, dirty):
-    def git(*words):
-        config = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", "-C", str(tmp_path), *config, *words], check=True, capture_output=True)
-
-    shutil.copy(provenance.project_root() / ".gitignore", tmp_path)
-    for name in ("eqflow/x.py", "notebooks/12.ipynb", "results/x"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text("1")
-    git("init", "-q")
-    git("add", "-A")
-    git("commit", "-q", "-m", "x")
-    monkeypatch.setattr(provenance, "project_root", lambda: tmp_path)
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / ".venv").symlink_to(tmp_path / "elsewhere")  # an environment that checkouts share
-    (tmp_path / "results/x").write_text("2")
-    assert provenance.commit()["dirty"] is False
-    (tmp_path / changed).write_text("2")
-    assert provenance.commit()["dirty"] is dirty

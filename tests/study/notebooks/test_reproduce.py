@@ -198,7 +198,7 @@ def test_stale_results_are_found(done, tmp_path):
 
     record = results / "smoke/provenance/01_works.json"
     made = json.loads(record.read_text())
-    made["made_from"]["code"]["study/verdicts/claims.py"] = "0"
+    made["made_from"]["code"]["eqflow/study/verdicts/claims.py"] = "0"
     made["made_from"]["claims"]["A2"] = "0"
     record.write_text(json.dumps(made))
     stale = "\n".join(check_results(results, notebooks, "smoke"))
@@ -453,20 +453,16 @@ def test_only_what_a_notebook_uses_makes_it_old(profile):
     from eqflow.study.notebooks import provenance
 
     used = provenance.sources("01_works", profile.request.source / "01_works.ipynb")["code"]
-    assert {
-        "study/notebooks/notebook.py",
-        "study/notebooks/report.py",
-        "study/verdicts/claims.py",
-    } <= used.keys()
-    others = {"study/doctor.py", "study/notebooks/reproduce.py", "study/__main__.py", "density/moser.py"}
-    others |= {"study/experiments/prediction.py", "study/experiments/recognition.py"}
-    assert not others & used.keys()
+    needed = ("notebooks/notebook", "notebooks/report", "verdicts/claims")
+    assert {f"eqflow/study/{name}.py" for name in needed} <= used.keys()
+    others = ("doctor", "notebooks/reproduce", "__main__")
+    others += tuple(f"experiments/{name}" for name in ("prediction", "recognition", "likelihood"))
+    others = {f"eqflow/study/{name}.py" for name in others}
+    assert not (others | {"eqflow/density/moser.py"}) & used.keys()
     used = provenance.sources("12_x", profile.request.source / "12_translating_digits.ipynb")["code"]
-    assert {
-        "study/experiments/prediction.py",
-        "motion/cells.py",
-    } <= used.keys() and "study/experiments/recognition.py" not in used
+    assert {"eqflow/study/experiments/prediction.py", "eqflow/motion/cells.py"} <= used.keys()
+    assert not {"eqflow/study/experiments/recognition.py", "eqflow/density/coupling.py"} & used.keys()
     path = write_notebook(
         profile.root / "more", "02_x", ["from eqflow.density import CircleMoser as M\n%time 1"]
     )
-    assert "density/moser.py" in provenance.sources("02_x", path)["code"]
+    assert "eqflow/density/moser.py" in provenance.sources("02_x", path)["code"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import nbformat
 import pytest
 
+from eqflow.study.files import write_json
 from eqflow.study.notebooks.provenance import notebook_fingerprint
 from eqflow.study.notebooks.times import minutes, write_times
-from eqflow.study.outputs import write_json
 
 
 def notebook(folder, text):
