@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-import eqflow.study
+from eqflow.study import experiments
 from eqflow.study.experiments.likelihood import TOYS
 from eqflow.study.experiments.profiles import PAPER, PROFILES
 from eqflow.study.experiments.settings import DensitySettings, PredictionSettings
 
-TABLE = yaml.safe_load((Path(eqflow.study.__file__).parent / "published.yml").read_text())
+TABLE = yaml.safe_load((Path(experiments.__file__).parent / "published.yml").read_text())
 OPTIMIZER = {"lr", "betas", "eps", "weight_decay", "clip", "batch_size", "steps", "schedule", "warmup", "ema"}
 
 
