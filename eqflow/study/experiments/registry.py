@@ -99,7 +99,8 @@ def runs_for(
             chosen = sizes.seeds_of(model, profile.seeds) if seeds is None else seeds
             about = {"module": EXPERIMENTS[experiment], "memory_mb": sizes.memory_mb}
             about["seconds_per_step"] = sizes.models[model].seconds_per_step
-            about["kept_as"] = names[_content(experiment, config)]
+            # None where an image set was fetched since the names were listed: the run has its own names then.
+            about["kept_as"] = names.get(_content(experiment, config))
             specs += [RunSpec(experiment, model, int(seed), dict(config), **about) for seed in chosen]
     return specs
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from eqflow.data import load_digits
-from eqflow.study.experiments import prediction
+from eqflow.study.experiments import prediction, settings
 from eqflow.study.experiments.prediction import build, draw, frame_errors, held_out_videos
 from eqflow.study.experiments.registry import NOTEBOOKS, experiments_of, runs_for
 from eqflow.study.runs.store import RunStore
@@ -155,3 +155,12 @@ def test_no_run_is_trained_twice_under_two_names(tmp_path):
     wide, two = (specs[name, "grnn", 1] for name in ("wide_grnn", "two_digits"))
     assert wide.config == two.config and store.key(wide) == store.key(two)
     assert store.folder(wide) != store.folder(specs["wide_grnn", "grnn", 2])
+
+
+def test_an_image_set_may_be_fetched_while_a_process_runs(monkeypatch):
+    """The config names the set that lies here: a subset, then the whole; the names of a run stay its own."""
+    for here in ("cifar10_subset", "cifar10"):
+        monkeypatch.setattr(settings, "image_set_here", lambda name, here=here: name == here)
+        specs = runs_for("37", "paper", data="real", budget=0.5)
+        assert {s.config["source"] for s in specs} == {here}
+        assert {s.names for s in specs} == {("coupling_patches", s.model) for s in specs}
