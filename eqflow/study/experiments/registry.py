@@ -14,7 +14,7 @@ from functools import cache
 
 from ..runs import RunSpec
 from .profiles import SETTINGS, Profile, get_profile, settings
-from .settings import DensitySettings, PredictionSettings, RecognitionSettings
+from .settings import DensitySettings, PredictionSettings, RecognitionSettings, Settings
 
 MODULES = {
     PredictionSettings: "eqflow.study.experiments.prediction",
@@ -94,13 +94,12 @@ def runs_for(
     for experiment, models in NOTEBOOKS.get(notebook_number(notebook), {}).items():
         sizes = settings(profile, experiment)
         for model in models or sizes.models:
-            config = {"profile": profile.name, "data": data, "budget": float(budget)}
-            config |= sizes.config(model, data=data, budget=budget)
+            config = _config(sizes, model, profile.name, data, float(budget))
             chosen = sizes.seeds_of(model, profile.seeds) if seeds is None else seeds
-            about = {"module": EXPERIMENTS[experiment], "memory_mb": sizes.memory_mb}
-            about["seconds_per_step"] = sizes.models[model].seconds_per_step
-            # None where an image set was fetched since the names were listed: the run has its own names then.
-            about["kept_as"] = names.get(_content(experiment, config))
+            # Its own names where an image set was fetched since the others were listed.
+            first = names.get(_content(experiment, config), (experiment, model))
+            about = {"module": EXPERIMENTS[experiment], "kept_as": first, "memory_mb": sizes.memory_mb}
+            about["seconds_per_step"] = settings(profile, first[0]).models[first[1]].seconds_per_step
             specs += [RunSpec(experiment, model, int(seed), dict(config), **about) for seed in chosen]
     return specs
 
@@ -113,10 +112,14 @@ def _first_names(profile: str, data: str, budget: float) -> dict[str, tuple[str,
     for experiment in SETTINGS:
         sizes = settings(profile, experiment)
         for model in sizes.models:
-            config = {"profile": profile, "data": data, "budget": budget}
-            config |= sizes.config(model, data=data, budget=budget)
+            config = _config(sizes, model, profile, data, budget)
             names.setdefault(_content(experiment, config), (experiment, model))
     return names
+
+
+def _config(sizes: Settings, model: str, profile: str, data: str, budget: float) -> dict:
+    about = {"profile": profile, "data": data, "budget": budget}
+    return about | sizes.config(model, data=data, budget=budget)
 
 
 def _content(experiment: str, config: dict) -> str:

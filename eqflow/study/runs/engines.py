@@ -165,15 +165,13 @@ def run_all(
     Args:
         engine: "serial", "processes" (same numbers), "auto", or one added to `ENGINES`.
         fresh: train all again.
-        device: "cpu", "cuda" or "auto".
+        device: "cpu", "cuda" or "cuda:1".
         progress: show one line with the progress of all runs.
 
     Raises:
         RunsFailed: after all others are done, if some failed.
     """
     specs = list(specs)
-    if str(device) == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(device)
     todo = {store.key(spec): spec for spec in specs if fresh or store.get(spec) is None}
     for trouble in filter(None, map(store.trouble, todo.values())):
