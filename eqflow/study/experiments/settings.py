@@ -77,13 +77,18 @@ class Settings:
     memory_mb: float = 700
 
     def config(self, model: str, *, data: str, budget: float) -> dict:
-        """Everything that decides a run of `model`, resolved to plain JSON values (guesses left out)."""
+        """Everything that decides a run of `model`, resolved to plain JSON values (guesses left out).
+
+        A budget below 1 also takes its share of held-out videos, points and images, but leaves 64.
+        """
         chosen = self.models[model]
         values = {k: v for k, v in asdict(self).items() if k not in ("models", "memory_mb", "seeds")}
         values |= {"canvas": self.canvas[data], "motions": chosen.motions, **chosen.options}
         values["steps"] = max(1, round(self.steps * chosen.steps_factor * budget))
         # Curves have as many points at every budget and length.
         values["val_every"] = max(1, round(self.val_every * values["steps"] / self.steps))
+        for name in values.keys() & {"val_size", "test_size"}:
+            values[name] = min(values[name], max(64, round(values[name] * min(1.0, budget))))
         return json.loads(json.dumps(values))
 
     def seeds_of(self, model: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -123,13 +128,6 @@ class PredictionSettings(Settings):
     train_images: int | None = None
     val_size: int = 64
     test_size: int = 512
-
-    def config(self, model: str, *, data: str, budget: float) -> dict:
-        """As in `Settings`; a budget below 1 also takes its share of the held-out videos, but leaves 64."""
-        values = super().config(model, data=data, budget=budget)
-        for name in ("val_size", "test_size"):
-            values[name] = min(values[name], max(64, round(values[name] * min(1.0, budget))))
-        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,13 +169,8 @@ class DensitySettings(Settings):
     test_logdet: str = "exact"
 
     def config(self, model: str, *, data: str, budget: float) -> dict:
-        """As in `Settings`, with the shape of an event in place of a canvas and motions.
-
-        A budget below 1 also takes its share of the held-out events, but leaves 64.
-        """
+        """As in `Settings`, with the shape of an event in place of a canvas and motions."""
         values = super().config(model, data=data, budget=budget)
-        for name in ("val_size", "test_size"):
-            values[name] = min(values[name], max(64, round(values[name] * min(1.0, budget))))
         values["event"] = values.pop("canvas")
         name = self.source[data]
         if name == "cifar10" and not image_set_here(name) and image_set_here("cifar10_subset"):
