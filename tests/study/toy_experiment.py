@@ -14,11 +14,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from eqflow.study.experiments import EXPERIMENTS, RunSpec
+from eqflow.study.runs.spec import RunSpec
 from eqflow.training import Task
 
 NAME = "toy"
-EXPERIMENTS[NAME] = __name__
 CHECKSUM = "toy data 1"
 
 
@@ -32,7 +31,7 @@ def spec(model="sound", seed=0, **changes) -> RunSpec:
         "width": 3,
         "profile": "smoke",
     }
-    return RunSpec(NAME, model, seed, config | changes)
+    return RunSpec(NAME, model, seed, config | changes, __name__)
 
 
 def checksum(config: dict) -> str:
