@@ -22,7 +22,7 @@ from .pool import Died
 
 Item = TypeVar("Item")
 
-REQUIRED = {"submitit": "submitit>=1.5.2", "distributed": "distributed>=2025.7"}
+REQUIRED = {"submitit": "submitit>=1.5.2", "distributed": "distributed>=2025.7"}  # extras of pyproject.toml
 CUDA_HOST_GB = 8  # of a run on a GPU: PyTorch's libraries, the data
 SHARD = "EQFLOW_SHARD_GB"  # memory of one of the shards that SLURM divides a GPU into, where it does
 
@@ -101,16 +101,18 @@ def through_submitit(
     if not slurm and any("gpus_per_node" in asked or "slurm_gres" in asked for asked in map(request, items)):
         raise ValueError("expected SLURM (srun) for a GPU; got none: ENGINE=processes shares the GPUs here")
 
+    errors = submitit.core.utils
+
     def submit(item: Item) -> Any:
         executor.update_parameters(name="eqflow", **request(item))
         try:
             with _environment(environment):  # a job inherits it
                 return executor.submit(Resumable(function, again), item)
-        except submitit.core.utils.FailedSubmissionError as error:
+        except (errors.FailedSubmissionError, errors.FailedJobError) as error:  # the latter: of sbatch itself
             raise ValueError(f"expected SLURM to take a job; got {' '.join(str(error).split())}") from error
 
-    lost = submitit.core.utils.UncompletedJobError
-    yield from _in_flight(items, count or (len(items) if slurm else local), submit, lost, idle)
+    count = count or (len(items) if slurm else local)
+    yield from _in_flight(items, count, submit, errors.UncompletedJobError, idle)
 
 
 def through_dask(
@@ -135,13 +137,12 @@ def through_dask(
         ValueError: distributed is not installed, or no worker has the resources or the single thread.
     """
     items, distributed = list(items), required("distributed")
-    import dask
-
+    config = importlib.import_module("dask.config")
     with contextlib.ExitStack() as stack:
-        if address := dask.config.get("scheduler-address", None):
+        if address := config.get("scheduler-address", None):
             client = stack.enter_context(distributed.Client(address))
         else:
-            stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": dict(environment)}))
+            stack.enter_context(config.set({"distributed.nanny.pre-spawn-environ": dict(environment)}))
             cluster = distributed.LocalCluster(
                 n_workers=count or local, threads_per_worker=1, memory_limit=0, dashboard_address=None
             )

@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from test_clusters import EXTRAS
 from toy_experiment import spec
 
-from eqflow.study import engine
+from eqflow.study import cost, engine
 from eqflow.study.cost import estimate, seconds_of
 from eqflow.study.engine import RunsFailed, run_all
 from eqflow.study.experiments import runs_for
@@ -99,15 +100,21 @@ def test_a_run_that_another_process_is_at_is_left_for_the_end(store):
     assert [run.spec for run in done] == [first, second]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_workers_end_with_their_parent(tmp_path, how):
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("processes", signal.SIGINT), ("processes", signal.SIGKILL), ("dask", signal.SIGKILL)]
+    + [("submitit", signal.SIGINT)],  # its jobs survive a kill, as on SLURM, where they are elsewhere
+)
+def test_workers_end_with_their_parent(tmp_path, name, how):
+    if name in EXTRAS:
+        pytest.importorskip(EXTRAS[name][0], reason=f"ENGINE={name} is an extra")
     code = (
         # A shell starts background jobs with SIGINT ignored, and children inherit that.
         "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from toy_experiment import spec\nfrom eqflow.study.engine import run_all\n"
         "from eqflow.study.runs import RunStore\n"
         f"store = RunStore({str(tmp_path)!r})\n"
-        "run_all([spec('slow', s, steps=2000) for s in (0, 1)], store=store, engine='processes')"
+        f"run_all([spec('slow', s, steps=2000) for s in (0, 1)], store=store, engine={name!r}, workers=2)"
     )
     environment = os.environ | {"PYTHONPATH": f"{HERE}:{HERE.parents[1]}"}
     process = subprocess.Popen(
@@ -151,12 +158,19 @@ def test_engines_can_be_added(store, monkeypatch):
 
 def test_auto(monkeypatch):
     cpu, two = torch.device("cpu"), [None, None]
-    monkeypatch.setattr(engine, "cores", lambda: 2)
+    monkeypatch.setattr(cost, "cores", lambda: 2)
     assert engine.choose("auto", two, cpu, 100.0) == "processes"
     assert engine.choose("auto", two, cpu, 3.0) == "serial"  # over before the processes have started
     assert engine.choose("auto", two[:1], cpu, 100.0) == "serial"
-    assert engine.choose("auto", two, torch.device("cuda"), 100.0) == "serial"
-    monkeypatch.setattr(engine, "cores", lambda: 1)
+    assert engine.choose("auto", two, cpu, 100.0, 1) == "serial"
+    cuda, first = torch.device("cuda"), torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert engine.choose("auto", two, cuda, 100.0) == "serial"
+    assert engine.choose("auto", two, cuda, 100.0, 2) == "processes"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert engine.choose("auto", two, cuda, 100.0) == "processes"
+    assert engine.choose("auto", two, first, 100.0) == "serial"
+    monkeypatch.setattr(cost, "cores", lambda: 1)
     assert engine.choose("auto", two, cpu, 100.0) == "serial"
 
 
@@ -171,6 +185,39 @@ def test_cost_is_measured_where_it_can_be(store):
     after = estimate(specs, store)
     assert (after.to_train, after.found) == (len(specs) - 1, 1)
     assert estimate([specs[0]], store).seconds == 0
+
+
+def test_cost_on_more_workers(store, monkeypatch):
+    """As many equal runs as workers take as long as one; memory is that of those at a time."""
+    specs = [spec(seed=s) for s in range(8)]
+    one, two, eight, ninety = (estimate(specs, store, workers=n) for n in (1, 2, 8, 90))
+    assert one.seconds == 8 * 12 and two.seconds == 4 * 12 and eight.seconds == 12
+    assert ninety == eight and eight.memory_bytes == 8 * one.memory_bytes
+    monkeypatch.setattr(cost, "cores", lambda: 4)
+    assert estimate(specs, store) == estimate(specs, store, workers=4)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert estimate(specs, store, device="cuda") == two
+
+
+def test_a_run_that_cannot_be_seen_here_is_not_passed_off_as_trained(store, monkeypatch):
+    """A machine that trained it into a folder of its own."""
+    monkeypatch.setattr(engine, "SEEN_WITHIN", 0.0)
+
+    def nowhere(jobs, board, workers):
+        return engine._in_rounds(jobs, board, lambda jobs, patient: ((job, None) for job in jobs))
+
+    monkeypatch.setitem(engine.ENGINES, "nowhere", nowhere)
+    with pytest.raises(RunsFailed, match="expected a folder that all workers share"):
+        run_all([spec()], store=store, engine="nowhere", progress=False)
+
+
+def test_fresh_runs_that_died_go_on_from_where_they_were(store):
+    job = engine.Job(
+        spec(), store.key(spec()), "toy_experiment", str(store.work), store.folder(spec()), "cpu", True
+    )
+    assert not job.again().fresh  # nothing old is there: what there is was begun afresh
+    run_all([spec()], store=store, progress=False)
+    assert job.again().fresh  # the old run is still there, so it had not begun
 
 
 def test_progress_of_all_runs_is_one_line(capsys):

@@ -1,8 +1,8 @@
 """A tiny experiment for the tests of the store and the engines: a linear map learned from noise.
 
 Its model names say what is wrong with it: "sound", "nan" (at a step), "raises", "dies", "slow"; "meets" waits
-until another seed is under way as well, "dies_once" dies if it never did. With a `place` in its config it leaves
-there a line for each step: which process made it.
+until another seed is under way as well, "dies_once" dies if it never did. With a `place` in its config it
+leaves there a line for each step: which process made it.
 """
 
 from __future__ import annotations
