@@ -104,6 +104,7 @@ def reproduce(request: Request) -> int:
         raise ReproduceError(
             "notebooks need all their runs: MODEL is for `make train`, `make why`, `make plan`"
         )
+    choose_device(request.device)  # it must be here: notebooks are executed here, wherever runs are trained
     print(request.headline(), flush=True)
     chosen, parameters = find_notebooks(request), request.all_parameters()
     for path in chosen.values():
@@ -196,7 +197,7 @@ def _side_by_side(request: Request, paths: list[Path]) -> Iterator[Outcome]:
 
 def _kernels(request: Request) -> int:
     """How many notebooks are executed at once."""
-    if request.engine == "serial" or choose_device(request.device).type != "cpu":
+    if request.engine == "serial" or training_device(request).type != "cpu":
         return 1
     return max(1, min(cores(), int(psutil.virtual_memory().available // KERNEL_BYTES)))
 

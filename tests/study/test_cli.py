@@ -93,6 +93,8 @@ def test_a_device_that_is_not_here_is_refused_unless_the_training_goes_elsewhere
     assert "expected a CUDA device" in capsys.readouterr().err
     assert cli.main([*line.split(), "submitit", "--workers", "8"]) == 0
     assert "with 8 runs at a time" in capsys.readouterr().out
+    assert cli.main("reproduce --nb 12 --profile smoke --device cuda --engine submitit".split()) == 2
+    assert "expected a CUDA device" in capsys.readouterr().err  # the notebooks need it
 
 
 def test_a_plan_for_more_workers_is_shorter(capsys):

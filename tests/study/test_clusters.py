@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import socket
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from toy_experiment import spec
 
@@ -22,6 +26,7 @@ from eqflow.study.progress import Board
 from eqflow.study.runs import RunStore
 
 HERE = Path(__file__).parent
+GUIDE = (HERE.parents[1] / "docs/cluster.md").read_text()
 EXTRAS = {"submitit": ("submitit", "slurm"), "dask": ("distributed", "cluster")}
 
 
@@ -42,7 +47,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def specs():
     """Slow enough to be seen, two kinds of real runs, and one that fails."""
-    real = [runs_for("12", "smoke")[0], runs_for("35", "smoke")[0]]
+    real = [next(s for s in runs_for("12", "smoke") if s.model == "fernn_v2"), runs_for("35", "smoke")[0]]
     return [spec("slow", steps=60), *real, spec("raises")]
 
 
@@ -117,6 +122,61 @@ def test_every_run_has_its_log(trained, specs):
 def test_progress_is_seen_on_the_board(trained):
     steps = {int(line.split("slow-s0 ")[1].split("/60")[0]) for line in trained.lines if "slow-s0 " in line}
     assert any(0 < step < 60 for step in steps), trained.lines
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def test_the_guide_to_a_dask_cluster(tmp_path):
+    """Its own commands: a scheduler, workers with a share of a GPU, and `make train`, on this machine."""
+    needs("dask")
+    head = f"tcp://127.0.0.1:{free_port()}"
+    commands = [
+        line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()
+    ]
+    scheduler, worker, gpu_worker, train = (
+        next(line for line in commands if words in line)
+        for words in ("dask scheduler", "--nworkers 4", "--resources", "DASK_SCHEDULER_ADDRESS")
+    )
+    assert train.endswith("make train NB=35 ENGINE=dask")
+
+    def told(command: str, **changes: str) -> tuple[list[str], dict]:
+        changes |= {"tcp://head:8786": head, "--port 8786": f"--host {head}", ".venv/bin/dask": "dask"}
+        for old, new in changes.items():
+            command = command.replace(old, new)
+        words = command.split()
+        given = dict(word.split("=", 1) for word in words if word[0].isupper() and "=" in word)
+        words = [word for word in words if word.partition("=")[0] not in given]
+        if words[0] == "make":
+            words = [sys.executable, "-m", "eqflow.study", words[1], "--profile", "smoke", "--device", "cpu"]
+            words += [part for name in ("NB", "ENGINE") for part in (f"--{name.lower()}", given.pop(name))]
+        else:
+            words = [sys.executable, "-m", *words, "--no-dashboard"]
+        given |= {"PYTHONPATH": str(HERE.parents[1]), "EQFLOW_CACHE": str(tmp_path)}
+        return words, os.environ | given
+
+    started = []
+    try:
+        for command in (scheduler, worker.replace("--nworkers 4", "--nworkers 1"), gpu_worker):
+            words, environment = told(command)
+            started.append(subprocess.Popen(words, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL))
+        words, environment = told(train)
+        done = subprocess.run(
+            words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("finished, ") == len(runs_for("35", "smoke"))
+        workers = {child.pid for p in started for child in psutil.Process(p.pid).children(recursive=True)}
+        logs = "".join(path.read_text() for path in tmp_path.glob("runs/*/.logs/*.log"))
+        assert {int(pid) for pid in re.findall(r"process (\d+)", logs)} <= workers
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(timeout=60)
 
 
 # What is asked for -----
