@@ -94,7 +94,7 @@ def test_a_torus_without_a_whole_frame_bounds_nothing(k, seed, frame, bound):
     assert convolution_norm(filter, (5, 5), "zero") > truth
 
 
-@pytest.mark.parametrize("side, loose", [(8, 1.05), (12, 1.025), (28, 1.005)])
+@pytest.mark.parametrize("side, loose", [(8, 1.05), (12, 1.03), (28, 1.005)])
 @pytest.mark.parametrize("group", [cyclic(1), cyclic(4), dihedral(4)], ids=str)
 def test_the_bound_is_close_at_real_sizes(group, side, loose):
     """And no worse than that of the torus without a sign at its seams."""
@@ -296,7 +296,7 @@ def test_a_function_of_the_weights_alone():
     other.load_state_dict(layer.state_dict())
     for same in (layer, layer.eval(), layer.train(), copy.deepcopy(layer), other):
         assert torch.equal(same.expand()[0], filter) and torch.equal(same.expand()[1], bias)
-    assert layer.state_dict().keys() == {"conv.weight", "conv.bias", "conv.basis"}
+    assert layer.state_dict().keys() == {"conv.weight", "conv.bias", "conv.fingerprint"}
 
 
 def test_a_small_filter_is_left_alone():

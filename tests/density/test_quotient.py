@@ -57,3 +57,12 @@ def test_on_regular_fields_it_is_the_ordinary_layer(group):
     for mine, theirs in zip(lifted.eval().encode(x), plain.eval().encode(x), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-6)
     assert (lifted.encode(x)[0] - x).abs().max() > 0.01
+
+
+def test_its_bound_is_that_of_the_layers():
+    layer = QuotientResidual(TWICE, (3, 3), hidden_fields=(2,), kernel_sizes=(3, 3), coefficient=0.9)
+    layer.double().reset_parameters(generator())
+    assert layer.lipschitz_bound() == pytest.approx(0.9**2, rel=1e-6)
+    with torch.no_grad():
+        layer.net.net.layers[0].conv.weight *= 0.1  # below the coefficient a layer is left as it is
+    assert layer.lipschitz_bound() < 0.2

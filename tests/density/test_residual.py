@@ -365,28 +365,18 @@ LOW = pytest.mark.parametrize("event, group", [((1, 4, 4), cyclic(4)), ((2,), cy
 
 
 @LOW
-def test_bfloat16(event, group):
-    bijection, x = made(group, event, generator()), noise(3, *event)
-    truth = bijection.encode(x)
-    z, log_det = bijection.bfloat16().encode(x.bfloat16())
-    assert z.dtype == log_det.dtype == torch.bfloat16
-    assert (z - truth[0]).abs().max() < 0.1 and (log_det - truth[1]).abs().max() < 0.3
-    assert bijection.lipschitz_bound() < 0.98**3 * (1 + 2**-7)
-
-
-@LOW
 def test_autocast(event, group):
-    """g is computed in bfloat16, its norms are not; log-determinants are those of that g."""
+    """Switched off at the door: an inverse needs the digits."""
     bijection = made(group, event, generator()).float()
     x = noise(3, *event).float()
     truth = bijection.encode(x)
     with torch.autocast("cpu", torch.bfloat16):
         z, log_det = bijection.encode(x)
-        back, _ = bijection.decode(z)  # steps of a coarse g end in a point that stays where it is
-        assert (bijection.encode(back)[0] - z).abs().max() < 1e-4
+        assert (bijection.decode(z)[0] - x).abs().max() < 1e-4
         (z.square().sum() - log_det.sum()).backward()
-    assert z.dtype == log_det.dtype == torch.float32
-    assert 0 < (z - truth[0]).abs().max() < 0.1 and (log_det - truth[1]).abs().max() < 0.2
+        coarse = bijection.net(x)  # g alone is computed in bfloat16; its norms are not
+    assert torch.equal(z, truth[0]) and torch.equal(log_det, truth[1])
+    assert 0 < (coarse - bijection.net(x)).abs().max() < 0.1
     assert all(parameter.grad.isfinite().all() for parameter in bijection.parameters())
 
 
