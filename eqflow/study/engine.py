@@ -106,15 +106,19 @@ def work_on(job: Job, patient: bool = True, report: Callable | None = None) -> s
 
 
 def logged(job: Job, patient: bool) -> str | type[Busy] | None:
-    """`work_on`, with what is printed meanwhile in the run's own log."""
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(job.log, "a", buffering=1, encoding="utf-8") as log:
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-            print(f"{now}, {platform.node()}, process {os.getpid()}: {job.key} on {job.device}")
-            outcome = work_on(job, patient)
-            print({None: "finished", Busy: "another process is at it"}.get(outcome, outcome))
-            return outcome
+    """`work_on`, with what it prints in the run's own log; where that cannot be written, in none."""
+    now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    try:
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        log = open(job.log, "a", buffering=1, encoding="utf-8")
+        print(f"{now}, {platform.node()}, process {os.getpid()}: {job.key} on {job.device}", file=log)
+    except OSError:
+        return work_on(job, patient)
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        outcome = work_on(job, patient)
+    with contextlib.suppress(OSError), log:
+        print({None: "finished", Busy: "another process is at it"}.get(outcome, outcome), file=log)
+    return outcome
 
 
 Engine = Callable[[list[Job], Board, int | None], dict[str, str]]  # (.., workers) -> failures by key

@@ -197,6 +197,13 @@ def test_a_run_that_cannot_be_seen_here_is_not_passed_off_as_trained(store, monk
         run_all([spec()], store=store, engine="nowhere", progress=False)
 
 
+def test_a_log_that_cannot_be_written_stops_no_run(store):
+    (store.work / "toy").mkdir(parents=True)
+    (store.work / "toy/.logs").touch()  # no folder can be made there
+    run_all([spec()], store=store, engine="processes", progress=False)
+    assert store.get(spec()) and (store.work / "toy/.logs").read_text() == ""
+
+
 def test_fresh_runs_that_died_go_on_from_where_they_were(store):
     job = engine.Job(
         spec(), store.key(spec()), "toy_experiment", str(store.work), store.folder(spec()), "cpu", True
