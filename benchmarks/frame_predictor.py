@@ -25,7 +25,7 @@ import torch
 
 from benchmarks import reference, tables
 from eqflow.motion import FramePredictor, TranslationCell
-from eqflow.study.meters import peak_bytes, seconds
+from eqflow.study.notebooks.meters import peak_bytes, seconds
 from eqflow.symmetry import MotionSet, translation_grid
 
 TARGETS = {1: (1.5, None), 9: (2.2, 0.45), 25: (3.0, 0.45), 49: (4.5, 0.45)}  # |V|: speed-up, share of memory

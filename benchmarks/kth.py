@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from benchmarks import reference_kth, tables
 from eqflow.motion import ActionClassifier, Conv3dClassifier
-from eqflow.study.meters import peak_bytes
+from eqflow.study.notebooks.meters import peak_bytes
 from eqflow.symmetry import translation_grid
 
 TARGETS = {9: 2.0, 25: 2.0}  # |V|: speed-up

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from benchmarks import reference_residual, tables
 from eqflow.density.residual import GResidual
-from eqflow.study.meters import peak_bytes
+from eqflow.study.notebooks.meters import peak_bytes
 from eqflow.symmetry import PlanarGroup, cyclic
 
 TARGETS = {8: (4.0, 1.0, 1.1)}  # fields: speed-up, memory, ours over wide

@@ -19,7 +19,7 @@ import torch
 from benchmarks import reference_rotation as reference
 from benchmarks import tables
 from eqflow.motion import FramePredictor, RotationCell
-from eqflow.study.meters import peak_bytes
+from eqflow.study.notebooks.meters import peak_bytes
 from eqflow.symmetry import rotation_set
 
 TARGETS = {"speedup": 1.8, "memory": 0.75}  # of both forms, at |V| = 1, 5 and 9

@@ -10,7 +10,7 @@ from statistics import median
 
 import torch
 
-from eqflow.study.meters import seconds
+from eqflow.study.notebooks.meters import seconds
 
 
 def options(

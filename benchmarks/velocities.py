@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import tables
 from benchmarks.frame_predictor import contenders
-from eqflow.study.meters import Line, fit_line, peak_bytes
+from eqflow.study.notebooks.meters import Line, fit_line, peak_bytes
 from eqflow.symmetry import MotionSet, Translation
 
 NAMES = ("loop", "unbind", "ours")

@@ -15,7 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from eqflow.study.clusters import REQUIRED
+from eqflow.study.runs.clusters import REQUIRED
 
 if sys.version_info >= (3, 11):
     import tomllib

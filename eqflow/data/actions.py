@@ -191,12 +191,13 @@ def camera_motion(video: Tensor, velocities: Tensor, *, switch_to: Tensor | None
         raise ValueError(f"expected video (B, T, C, H, W); got {tuple(video.shape)}")
     batch, frames, _, height, width = video.shape
     for given in [velocities] if switch_to is None else [velocities, switch_to]:
-        if given.shape != (batch, 2) or given.is_floating_point():
+        if given.shape != (batch, 2) or given.is_floating_point() or given.dtype == torch.bool:
             raise ValueError(
                 f"expected integer velocities ({batch}, 2); got {given.dtype} {tuple(given.shape)}"
             )
-        if (fastest := int(given.abs().max()) if batch else 0) > FASTEST:  # positions would overflow
-            raise ValueError(f"expected velocities up to {FASTEST} px/frame; got {fastest}")
+        low, high = (int(v) for v in given.aminmax()) if batch else (0, 0)
+        if not -FASTEST <= low <= high <= FASTEST:  # positions would overflow
+            raise ValueError(f"expected velocities up to {FASTEST} px/frame; got {low} to {high}")
     time = torch.arange(frames, device=video.device)
     before = time if switch_to is None else time.clamp(max=frames // 2)
     shift = before[:, None] * velocities.to(video.device)[:, None]  # (B, T, 2)

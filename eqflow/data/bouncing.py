@@ -11,6 +11,7 @@ from eqflow.data.video import VideoBatch, check_images, chosen, labels_of, rolle
 
 WHITE, GREY = 1.0, 0.5  # boxes and border
 SAME = 1e-9  # frames, or pixels: rounding stays far below
+FASTEST = 1000  # px/frame: boxes with a pixel of room bounce as often
 
 
 def bouncing_digits(
@@ -48,7 +49,7 @@ def bouncing_digits(
         canvas: Side, or (H, W), in pixels. The boxes must fit side by side within the border with a pixel to
             spare: 28x48 for MNIST (ink up to 20 pixels wide), 12x28 for 8x8 digits.
         digits: Digits per video, D: 1 or 2.
-        max_speed: At least 1.
+        max_speed: At least 1, at most 1000.
         vertical: Move along y too. Boxes that could not pass each other with a pixel to spare (the sum of
             their heights is too large) never do, and meet only along x.
         boxes, border: Draw them; without a box the ink's bounding box collides, without a border the canvas'
@@ -63,8 +64,8 @@ def bouncing_digits(
     """
     height, width = sides(canvas)
     check_images(images, batch_size, frames, digits, labels)
-    if not isinstance(max_speed, int) or max_speed < 1:
-        raise ValueError(f"expected max_speed an integer >= 1; got {max_speed}")
+    if not isinstance(max_speed, int) or not 1 <= max_speed <= FASTEST:
+        raise ValueError(f"expected max_speed an integer >= 1, up to {FASTEST}; got {max_speed}")
     size, device = (batch_size, digits), generator.device
 
     def uniform(*shape: int) -> Tensor:
@@ -221,8 +222,8 @@ def _given_velocities(velocities: Tensor | Sequence, batch_size: int, digits: in
             f"expected velocities (2,), (D, 2) or (B, D, 2) with B={batch_size}, D={digits}; "
             f"got {tuple(given.shape)}"
         )
-    if not given.isfinite().all():
-        raise ValueError(f"expected finite velocities in px/frame; got {given.tolist()}")
+    if not (given.abs() <= FASTEST).all():
+        raise ValueError(f"expected finite velocities, up to {FASTEST} px/frame; got {given.tolist()}")
     if not vertical and given[..., 1].any():
         raise ValueError(f"expected vy = 0 unless vertical=True; got {given.tolist()}")
     return given.expand(batch_size, digits, 2)

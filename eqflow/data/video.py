@@ -75,8 +75,10 @@ def translating_digits(
     check_images(images, batch_size, frames, digits, labels)
     check_canvas(images, (height, width))
     limits = max_speed if isinstance(max_speed, (tuple, list)) else (max_speed, max_speed)
-    if len(limits) != 2 or any(not isinstance(m, int) or m < 0 for m in limits):
-        raise ValueError(f"expected max_speed an integer >= 0 or (max_vx, max_vy); got {max_speed}")
+    if len(limits) != 2 or any(not isinstance(m, int) or not 0 <= m <= FASTEST for m in limits):
+        raise ValueError(
+            f"expected max_speed an integer >= 0, up to {FASTEST}, or (max_vx, max_vy); got {max_speed}"
+        )
     size, device = (batch_size, digits), generator.device
     index = torch.randint(len(images), size, generator=generator, device=device)
     x0 = torch.randint(width, size, generator=generator, device=device)

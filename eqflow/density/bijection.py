@@ -35,11 +35,13 @@ class Bijection(nn.Module):
     Attributes:
         group: Of the symmetry: a `PlanarGroup`, "SO(2)" or "O(2)"; None where none is stated.
         field_type: Of x: "trivial", "regular", "vector" or a `FieldType`; None where none is stated.
+        keeps_fields: Whether z has the fields of x, whichever these are; such a map states no type.
         classes: How many class labels there are, of a conditional map; None for the others.
     """
 
     group: PlanarGroup | str | None = None
     field_type: str | FieldType | None = None
+    keeps_fields: bool = False
     classes: int | None = None
 
     def __init__(self, event_shape: Shape, encoded_shape: Shape | None = None):
@@ -133,9 +135,8 @@ class Bijection(nn.Module):
                 f"expected a floating point (B, {wanted}) for {what}; got {tuple(value.shape)}, {value.dtype}"
             )
         parameter = next(self.parameters(), None)
-        types = {value.dtype} if parameter is None else {parameter.dtype, value.dtype}
-        if autocasts(value):
-            types.discard(value.dtype)
+        types = set() if autocasts(value) else {value.dtype}  # under autocast events may be what layers made
+        types |= set() if parameter is None else {parameter.dtype}
         if low := types.intersection(HALF):
             raise ValueError(
                 f"expected parameters and events in float32 or float64 for {what}, since an inverse and a "
@@ -197,13 +198,16 @@ class Chain(Bijection):
         super().__init__(links[0].event_shape, links[-1].encoded_shape)
         self.bijections = nn.ModuleList(links)
         self.group = _common_group(links)
-        self.field_type, self._encoded_type = links[0].field_type, links[-1].encoded_type
+        changing = [(i, link) for i, link in enumerate(links) if not link.keeps_fields]
+        self.keeps_fields = not changing
+        self.field_type = changing[0][1].field_type if changing else None
+        self._encoded_type = changing[-1][1].encoded_type if changing else None
         if self.group is not None and self.group != PlanarGroup(1):  # else any type is any other
-            for i, (first, second) in enumerate(pairwise(links)):
+            for (i, first), (j, second) in pairwise(changing):
                 given, taken = _plain(first.encoded_type), _plain(second.field_type)
                 if None not in (given, taken) and given != taken:
                     raise ValueError(
-                        f"expected link {i + 1} ({type(second).__name__}) to take {given} fields of "
+                        f"expected link {j} ({type(second).__name__}) to take {given} fields of "
                         f"{self.group}, as link {i} ({type(first).__name__}) gives; it takes {taken} fields"
                     )
         classes = {link.classes for link in links} - {None}
@@ -213,7 +217,7 @@ class Chain(Bijection):
 
     @property
     def encoded_type(self) -> str | FieldType | None:
-        """That of the last link."""
+        """That of the last link that does not keep what comes in."""
         return self._encoded_type
 
     @property
@@ -284,7 +288,7 @@ class Inverse(Bijection):
     def __init__(self, bijection: Bijection):
         super().__init__(bijection.encoded_shape, bijection.event_shape)
         self.bijection, self.group, self.classes = bijection, bijection.group, bijection.classes
-        self.field_type = bijection.encoded_type
+        self.field_type, self.keeps_fields = bijection.encoded_type, bijection.keeps_fields
 
     @property
     def encoded_type(self) -> str | FieldType | None:

@@ -90,7 +90,9 @@ def bits_per_dim(
     if images.ndim != 4 or not len(images):
         raise ValueError(f"expected images (B, C, H, W); got {tuple(images.shape)}")
     if not images.is_floating_point():
-        images = dequantize(images, generator, levels=levels)
+        parameter = next(density.parameters(), None)
+        dtype = torch.float32 if parameter is None else parameter.dtype
+        images = dequantize(images, generator, levels=levels, dtype=dtype)
     elif not 0 <= images.min() <= images.max() <= 1:
         raise ValueError(
             f"expected integers 0..{levels - 1} or dequantized numbers in [0, 1]; got {images.min():g} to "

@@ -166,6 +166,8 @@ class Logit(Bijection):
         alpha: In [0, .5). Published: 1e-6 (MNIST), .05 (CIFAR-10).
     """
 
+    keeps_fields = True
+
     def __init__(self, event_shape: Shape, alpha: float = 0.05):
         super().__init__(event_shape)
         if not 0 <= alpha < 0.5:

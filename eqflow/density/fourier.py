@@ -29,6 +29,8 @@ class UnitaryDFT(Bijection):
     Source: section 4.6, equations 15 to 17, where the Fourier transform is named as an invertible kernel.
     """
 
+    keeps_fields = True
+
     def __init__(self, event_shape: tuple[int, int, int]):
         super().__init__(event_shape)
         for name, size in zip(("rows", "columns"), event_shape[1:], strict=True):

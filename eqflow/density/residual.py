@@ -258,6 +258,11 @@ class GResidual(Bijection):
         return self._estimate(self.net.expand(), x)
 
     def _estimate(self, g: Map, x: Tensor) -> tuple[Tensor, log_dets.LogDet]:
+        if torch._C._are_functorch_transforms_active():
+            raise RuntimeError(
+                f"expected no transform of torch.func around a {type(self).__name__}, which differentiates "
+                "on its own to find its Jacobian; use torch.autograd"
+            )
         parameters = (parameter.requires_grad for parameter in self.parameters())
         differentiate = torch.is_grad_enabled() and (x.requires_grad or any(parameters))
         with torch.enable_grad():

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .by_hand import require_like
+
 
 def draw_weights(model: nn.Module, generator: torch.Generator | None = None) -> None:
     """Draw all weights as PyTorch's own layers do, in the order of `modules()`; normalization starts anew.
@@ -101,6 +103,7 @@ class Conv3dClassifier(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, T, C, H, W), T >= 1 -> logits (B, classes)."""
+        require_like(self.readout.weight, video, "a video")
         if video.ndim != 5 or video.shape[1] < 1 or video.shape[2] != self.in_channels:
             raise ValueError(
                 f"expected a video (B, T, {self.in_channels}, H, W), T >= 1; got {tuple(video.shape)}"

@@ -46,6 +46,22 @@ def autocasts(x: Tensor) -> bool:
     return on and x.dtype != torch.float64
 
 
+def require_like(weight: Tensor, x: Tensor, what: str) -> None:
+    """Is x a tensor of the weight's dtype (another floating one under autocast), on its device?
+
+    Raises:
+        TypeError, ValueError: In one sentence, for anything else.
+    """
+    if not isinstance(x, Tensor):
+        kind = type(x)
+        raise TypeError(f"expected {what} as a torch.Tensor; got {kind.__module__}.{kind.__name__}")
+    if x.device != weight.device:
+        raise ValueError(f"expected {what} on {weight.device}, as the weights; got {x.device}")
+    mixed = x.is_floating_point() and autocasts(x) and autocasts(weight)
+    if x.dtype != weight.dtype and not mixed:
+        raise ValueError(f"expected {what} of {weight.dtype}, as the weights; got {x.dtype}")
+
+
 def first_order(backward: Callable) -> Callable:
     """Refuse a second derivative, and a batch of gradients, through a backward pass written by hand.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from eqflow.symmetry import MotionSet, Translation
 
 from . import kernels
-from .by_hand import autocasts
+from .by_hand import require_like
 from .geometry import Shifts, mixing
 from .state import State
 
@@ -140,20 +140,8 @@ class MotionCell(nn.Module, ABC):
         """The state as (B, V, K, H, W), in the common frame; slice i belongs to `motions[i]`."""
 
     def check(self, x: Tensor, what: str) -> None:
-        """Is it a tensor of the weights' dtype (another floating one under autocast), on their device?
-
-        Raises:
-            TypeError, ValueError: In one sentence, for anything else.
-        """
-        if not isinstance(x, Tensor):
-            kind = type(x)
-            raise TypeError(f"expected {what} as a torch.Tensor; got {kind.__module__}.{kind.__name__}")
-        weight = self.hidden_conv.weight
-        if x.device != weight.device:
-            raise ValueError(f"expected {what} on {weight.device}, as the weights; got {x.device}")
-        mixed = x.is_floating_point() and autocasts(x) and autocasts(weight)
-        if x.dtype != weight.dtype and not mixed:
-            raise ValueError(f"expected {what} of {weight.dtype}, as the weights; got {x.dtype}")
+        """As `require_like`, for this cell's weights."""
+        require_like(self.hidden_conv.weight, x, what)
 
 
 class TranslationCell(MotionCell):
@@ -222,9 +210,9 @@ class TranslationCell(MotionCell):
         """
         self.check(frames, "frames")
         c, v = self.in_channels, len(self._shifts)
-        if frames.ndim == 5 and frames.shape[1:3] == (v, c):
+        if frames.ndim == 5 and frames.shape[1:3] == (v, c) and 0 not in frames.shape[3:]:
             return self.input_conv(frames.flatten(0, 1).permute(0, 2, 3, 1)).unflatten(0, (len(frames), v))
-        if frames.ndim != 4 or frames.shape[1] != c:
+        if frames.ndim != 4 or frames.shape[1] != c or 0 in frames.shape[2:]:
             raise ValueError(
                 f"expected frames (B, {c}, H, W), or (B, {v}, {c}, H, W), one for every nu; "
                 f"got {tuple(frames.shape)}"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from eqflow.symmetry import MotionSet
 
 from .baselines import LearnedShifts, draw_weights
+from .by_hand import require_like
 from .cells import TranslationCell
 
 
@@ -148,6 +149,7 @@ class ActionClassifier(nn.Module):
         Returns:
             Logits (B, classes); with `return_hidden` also states (B, T, V, K, H, W).
         """
+        require_like(self.readout.weight, video, "a video")
         if video.ndim != 5 or video.shape[1] < 1 or video.shape[2] != self.in_channels:
             raise ValueError(
                 f"expected a video (B, T, {self.in_channels}, H, W), T >= 1; got {tuple(video.shape)}"

@@ -186,7 +186,7 @@ class FramePredictor(nn.Module):
 
 def _last(lengths: Sequence[int] | Tensor, batch: int, steps: int, least: int) -> list[int]:
     """Index of the last frame of every sample, from checked lengths."""
-    found = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
+    found = lengths.tolist() if hasattr(lengths, "tolist") else list(lengths)  # of tensors and of arrays
     whole_numbers = all(isinstance(n, int) and least <= n <= steps for n in found)
     if len(found) != batch or not whole_numbers:
         raise ValueError(f"expected {batch} whole lengths in {least}..{steps}; got {found}")

@@ -193,7 +193,7 @@ class RotationCell(MotionCell):
     def drive(self, frames: Tensor) -> Tensor:
         """What of the input's share needs no time: (B, C, H, W) -> (B, H, W, K), U * x, or (B, H, W, C)."""
         self.check(frames, "frames")
-        if frames.ndim != 4 or frames.shape[1] != self.in_channels:
+        if frames.ndim != 4 or frames.shape[1] != self.in_channels or 0 in frames.shape[2:]:
             raise ValueError(f"expected frames (B, {self.in_channels}, H, W); got {tuple(frames.shape)}")
         x = frames.permute(0, 2, 3, 1)
         if autocasts(x):  # the slices' turns take one dtype

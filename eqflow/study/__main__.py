@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .doctor import doctor
 
         return doctor()
-    from . import reproduce as runner
+    from .notebooks import reproduce as runner
 
     if named := os.environ.get("EQFLOW_DATA"):  # relative to here, wherever a notebook runs
         os.environ["EQFLOW_DATA"] = str(Path(named).expanduser().absolute())
@@ -116,7 +116,7 @@ def _again(options: argparse.Namespace) -> str:
 
 
 def _train(runner, request) -> int:
-    from .engine import RunsFailed
+    from .runs import RunsFailed
 
     print(request.headline())
     try:
@@ -144,14 +144,14 @@ def _why(runner, request) -> int:
 
 
 def _times(runner, request) -> int:
-    from .times import write_times
+    from .notebooks.times import write_times
 
     print("\n".join(write_times(request.source, request.results)) or "eqflow: nothing is published yet")
     return 0
 
 
 def _check(runner, request) -> int:
-    from .scoreboard import check_results
+    from .notebooks.stale import check_results
 
     if not any(request.results.glob("*/provenance")):
         print("eqflow: nothing is published yet")

@@ -7,9 +7,9 @@ import shutil
 import psutil
 import torch
 
-from . import provenance
-from .cost import cores
-from .outputs import cache_dir, project_root
+from .files import cache_dir, project_root
+from .runs.cost import cores
+from .runs.surroundings import versions
 
 ENOUGH_MEMORY_GB, ENOUGH_DISK_GB = 2, 2
 
@@ -24,7 +24,7 @@ def doctor() -> int:
 def report() -> tuple[list[str], bool]:
     """Lines "ok / warn / MISSING  what  remedy", and whether something needed is missing."""
     lines, broken = [], False
-    for name, version in provenance.versions().items():
+    for name, version in versions().items():
         lines.append(_line("MISSING" if version == "missing" else "ok", name, version))
         broken |= version == "missing"
     if broken:

@@ -145,7 +145,9 @@ def test_camera_motion_passes_gradients_on():
         ((2, 3, 1, 4, 4), torch.zeros(3, 2, dtype=torch.int64), r"\(2, 2\); got torch.int64 \(3, 2\)"),
         ((2, 3, 1, 4, 4), torch.zeros(2, 2), r"integer velocities \(2, 2\); got torch.float32"),
         ((2, 3, 1, 4, 4), torch.full((2, 2), torch.inf), r"integer velocities \(2, 2\); got torch.float32"),
-        ((2, 3, 1, 4, 4), torch.full((2, 2), 2**62), "up to 2147483648 px/frame; got 4611686018427387904"),
+        ((2, 3, 1, 4, 4), torch.full((2, 2), 2**62), "up to 2147483648 px/frame; got 46116860184"),
+        ((2, 3, 1, 4, 4), torch.full((2, 2), -(2**63)), "up to 2147483648 px/frame; got -92233720368547"),
+        ((2, 3, 1, 4, 4), torch.ones(2, 2, dtype=torch.bool), r"integer velocities \(2, 2\); got torch.bool"),
     ],
 )
 def test_camera_motion_refuses(shape, v, message):

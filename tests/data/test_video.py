@@ -136,6 +136,7 @@ def test_labels_belong_to_the_drawn_images():
         ({"max_speed": -1}, "max_speed an integer >= 0"),
         ({"max_speed": 0.5}, "max_speed an integer >= 0"),
         ({"max_speed": (1, 2, 3)}, "max_speed an integer >= 0"),
+        ({"max_speed": 2**62}, "max_speed an integer >= 0"),
         ({"velocities": (0.5, 1.0)}, "integer velocities in px/frame; got"),
         ({"velocities": (float("nan"), 1.0)}, "integer velocities"),
         ({"velocities": (float("inf"), 1.0)}, r"integer velocities in px/frame; got \[inf, 1.0\]"),

@@ -47,6 +47,18 @@ def test_a_trivial_coupling_after_a_squeeze_is_refused_and_would_not_be_equivari
             "regular fields of D4, .* it takes trivial",
         ),
         (lambda: [GResidual(C8, (4,)), ActNorm((4,))], "vector fields of C8, .* it takes trivial fields"),
+        (
+            lambda: [Squeeze(C4), Logit((4, 4, 4)), GCoupling(C4, (4, 4, 4), **SMALL)],
+            r"link 2 \(GCoupling\) to take regular fields of C4, as link 0 \(Squeeze\) gives; it takes triv",
+        ),
+        (
+            lambda: [
+                Chain([Squeeze(C4), UnitaryDFT((4, 4, 4))]),
+                Chain([Inverse(Logit((4, 4, 4)))]),
+                ActNorm((4, 4, 4)),
+            ],
+            r"link 2 \(ActNorm\) to take regular fields of C4, as link 0 \(Chain\) gives; it takes trivial",
+        ),
         (lambda: [Chain([Squeeze(C4)]), Inverse(ActNorm((4, 4, 4)))], "link 1 .Inverse. to take regular"),
         (
             lambda: [GroupCirculant(C4, 2), GroupCirculant(D4, 1)],
@@ -80,7 +92,7 @@ def test_links_that_fit():
             Inverse(GCoupling(C4, (16, 2, 2), **options)),
         ]
     )
-    assert (chain.group, chain.field_type, chain.encoded_type) == (C4, None, "regular")
+    assert (chain.group, chain.field_type, chain.encoded_type) == (C4, "trivial", "regular")
     assert (Inverse(chain).field_type, Inverse(chain).group) == ("regular", C4)
     assert Chain([Chain([squeeze]), Inverse(squeeze)]).group == C4
     assert Chain([VectorCoupling("O(2)", 2), VectorCoupling("SO(2)", 2), GResidual(C8, (4,))]).group == C8

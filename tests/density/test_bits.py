@@ -103,6 +103,12 @@ def test_integers_are_dequantized_and_batches_change_nothing():
     assert np.allclose(whole.iloc[:, :3], parts.iloc[:, :3], atol=1e-6)
 
 
+def test_integers_are_dequantized_in_the_precision_of_the_model():
+    density = model().double()
+    x = dequantize(grey(), generator(), dtype=torch.float64)
+    assert bits_per_dim(density, grey(), generator=generator()).equals(bits_per_dim(density, x))
+
+
 def test_terms_of_nested_chains_are_those_of_their_links():
     density = model(Chain([ActNorm(SHAPE), Chain([ActNorm(SHAPE)])]))
     terms = log_prob_terms(density, dequantize(grey(), generator()))

@@ -261,6 +261,8 @@ def test_events_of_another_precision_are_refused(case):
             bijection.decode(z.float())
         with pytest.raises(ValueError, match=LOW):
             bijection.bfloat16().encode(x)
+        with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(ValueError, match=LOW):
+            bijection.encode(x.bfloat16())
 
 
 @every_case

@@ -459,3 +459,13 @@ def test_inference_mode(logdet):
 def test_unknown_options_of_an_estimator():
     with pytest.raises(ValueError, match=r"logdet_options among \['batch'\] \(exact\); got \['terms'\]"):
         GResidual(cyclic(1), (2,), logdet_options={"terms": 3})
+
+
+def test_transforms_of_torch_func_are_refused_in_one_sentence():
+    layer, x = GResidual(cyclic(4), (1, 4, 4)), torch.rand(2, 1, 4, 4)
+    for transformed in (
+        lambda: torch.func.grad(lambda x: layer.encode(x)[1].sum())(x),
+        lambda: torch.func.vmap(lambda x: layer.encode(x[None])[1])(x),
+    ):
+        with pytest.raises(RuntimeError, match=r"expected no transform of torch\.func around a GResidual"):
+            transformed()

@@ -7,7 +7,7 @@ import time
 import torch
 
 from benchmarks import frame_predictor
-from eqflow.study import meters
+from eqflow.study.notebooks import meters
 
 
 def test_runs_and_writes_its_tables(tmp_path, monkeypatch, capfd):

@@ -212,6 +212,22 @@ def test_draws_and_files(name, tmp_path):
     assert torch.equal(models[0].eval()(video), models[2].eval()(video))
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_unusable_videos(name):
+    model, video = MODELS[name](), torch.rand(2, 3, 1, 8, 8)
+    for wrong, message in [
+        (video.double(), "expected a video of torch.float32, as the weights; got torch.float64"),
+        ((255 * video).to(torch.uint8), "expected a video of torch.float32, as the weights; got torch.uint8"),
+        (video.to("meta"), "expected a video on cpu, as the weights; got meta"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model(wrong)
+    with pytest.raises(TypeError, match=r"expected a video as a torch.Tensor; got numpy\.ndarray"):
+        model(video.numpy())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model.double()(video.double()).isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import velocities
-from eqflow.study.meters import fit_line, peak_bytes
+from eqflow.study.notebooks.meters import fit_line, peak_bytes
 
 
 def test_runs_and_writes_its_tables(tmp_path, capfd):

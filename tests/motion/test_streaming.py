@@ -50,6 +50,7 @@ def test_lengths_are_as_each_alone(kind, pool):
     ragged.requires_grad_()
     mine, hidden, state = model(ragged, 3, lengths=lengths, return_hidden=True, return_state=True)
     lean = model(ragged, 3, lengths=lengths)
+    assert torch.equal(lean, model(ragged, 3, lengths=lengths.numpy()))
     alone = [
         model(video[b : b + 1, :n], 3, return_hidden=True, return_state=True) for b, n in enumerate(lengths)
     ]
@@ -198,6 +199,9 @@ def test_unusable_frames(kind):
             model.cell(wrong[:, 0])
     with pytest.raises(TypeError, match=r"expected frames as a torch.Tensor; got numpy\.ndarray"):
         model(video.numpy(), 1)
+    for flat in (video[..., :0], video[..., :0, :]):
+        with pytest.raises(ValueError, match="expected frames"):
+            model(flat, 1)
     with pytest.raises(ValueError, match=r"expected a whole horizon >= 1; got 2\.0"):
         model(video, 2.0)
     with pytest.raises(ValueError, match="expected a frame x_t or its drive u, one of them"):

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from eqflow.study.claims import load_claims
-from eqflow.study.outputs import project_root, read_json
-from eqflow.study.reproduce import reproduce
-from eqflow.study.request import Request
+from eqflow.study.files import project_root, read_json
+from eqflow.study.notebooks.reproduce import reproduce
+from eqflow.study.notebooks.request import Request
+from eqflow.study.verdicts.claims import load_claims
 
 FOLDER = project_root() / "notebooks"
 PATHS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from eqflow.study import __main__ as cli
-from eqflow.study import reproduce as runner
+from eqflow.study.notebooks import reproduce as runner
 
 
 @pytest.fixture(autouse=True)

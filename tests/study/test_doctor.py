@@ -2,7 +2,8 @@
 
 import psutil
 
-from eqflow.study import doctor, provenance
+from eqflow.study import doctor
+from eqflow.study.runs import surroundings
 
 
 def found(lines, what):
@@ -52,7 +53,7 @@ def test_data_that_are_there(monkeypatch, tmp_path):
 
 
 def test_a_missing_package_is_broken(monkeypatch, capsys):
-    monkeypatch.setattr(provenance, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr(surroundings, "PACKAGES", ("torch", "no-such-package"))
     assert doctor.doctor() == 1
     assert "make env" in capsys.readouterr().out
 

@@ -1,9 +1,13 @@
+import json
+import math
 import os
 import stat
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from eqflow.study.files import atomic_write, to_json
+from eqflow.study.files import atomic_write, plain, to_json, write_csv, write_json
 
 
 def test_replaces_whole(tmp_path):
@@ -29,9 +33,18 @@ def test_full_disk_names_the_file_and_keeps_the_old_content(tmp_path, monkeypatc
 
 
 def test_json_is_sorted_and_rounded():
-    text = to_json({"b": 1 / 3, "a": [123456789.0, float("nan"), 1e-17, 7]})
-    assert text == '{\n "a": [\n  123457000.0,\n  null,\n  1e-17,\n  7\n ],\n "b": 0.333333\n}\n'
+    text = to_json({"b": 1 / 3, "a": [123456789.0, float("nan"), 1e-17, 7, None]})
+    assert text == '{\n "a": [\n  123457000.0,\n  "nan",\n  1e-17,\n  7,\n  null\n ],\n "b": 0.333333\n}\n'
     assert "0.3333333333333333" in to_json({"b": 1 / 3}, digits=None)
+
+
+def test_json_is_strict_and_short(tmp_path):
+    value = {2: np.float32(1 / 3), "nan": math.nan, "b": np.bool_(True), "n": np.arange(2), "inf": -math.inf}
+    assert plain(value) == {"2": 0.333333, "nan": "nan", "b": True, "n": [0, 1], "inf": "-inf"}
+    write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)["2"] == 0.333333
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"x": [1e-17 / 3]}))
+    assert (tmp_path / "a.csv").read_bytes() == b"x\n3.33333e-18\n"
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])

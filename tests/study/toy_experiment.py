@@ -15,12 +15,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from eqflow.study.experiments import EXPERIMENTS, RunSpec
-from eqflow.study.one_run import train_run
+from eqflow.study.runs.spec import RunSpec
+from eqflow.study.runs.train import train_run
 from eqflow.training import Task
 
 NAME = "toy"
-EXPERIMENTS[NAME] = __name__
 CHECKSUM = "toy data 1"
 if "TOY_SAVES_EVERY_STEP" in os.environ:  # in processes that a test cannot reach otherwise
     train_run.__kwdefaults__["save_seconds"] = 0.0
@@ -36,7 +35,7 @@ def spec(model="sound", seed=0, **changes) -> RunSpec:
         "width": 3,
         "profile": "smoke",
     }
-    return RunSpec(NAME, model, seed, config | changes)
+    return RunSpec(NAME, model, seed, config | changes, __name__)
 
 
 def checksum(config: dict) -> str:

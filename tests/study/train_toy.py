@@ -5,8 +5,8 @@ from pathlib import Path
 
 import toy_experiment
 
-from eqflow.study.engine import train_run
-from eqflow.study.runs import RunStore
+from eqflow.study.runs.engines import train_run
+from eqflow.study.runs.store import RunStore
 
 if __name__ == "__main__":
     store, model, steps, *mark = sys.argv[1:]

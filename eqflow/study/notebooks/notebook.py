@@ -1,0 +1,401 @@
+"""What a notebook calls: start, runs, figure, player, table, notice, expect, finish.
+
+    nb = start("12_translating_digits", PROFILE, seed=SEED, data=DATA, device=DEVICE, fresh=FRESH)
+
+Under ``make reproduce`` the environment says where results go ($EQFLOW_RESULTS), that published runs do not
+count ($EQFLOW_STORE=work) and which fraction of the steps is trained ($EQFLOW_BUDGET).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from IPython import get_ipython
+from IPython.display import Markdown, display
+
+from ..experiments import Profile, experiments_of, get_profile, runs_for
+from ..experiments.profiles import settings
+from ..experiments.registry import notebook_number
+from ..files import cache_dir, output_dir, published_dir, write_json
+from ..runs import RunSpec, RunStore, run_all
+from ..runs.surroundings import surroundings
+from ..verdicts import ClaimError, Evidence, Verdict, judge, load_claims
+from ..verdicts.scoreboard import scoreboard
+from . import provenance, report
+
+
+class IdentityFailed(AssertionError):
+    """An identity of the paper does not hold here: the run has failed, whatever else it shows."""
+
+
+def start(
+    name: str,
+    profile: str | Profile = "quick",
+    *,
+    seed: int = 0,
+    data: str = "auto",
+    device: str = "auto",
+    fresh: bool = False,
+    dataset: str | None = None,
+) -> Notebook:
+    """Begin a notebook; applies the project's figure style in this kernel.
+
+    Args:
+        name: of the notebook, as "12_translating_digits".
+        profile: "smoke", "quick", "paper" or "auto".
+        seed: for what the notebook draws itself (``nb.generator()``); the runs have their own seeds.
+        data: "embedded", "real", or "auto" for the profile's.
+        device: "cpu", "cuda", or "auto" for CUDA where there is one.
+        fresh: train the runs again.
+        dataset: the default label under figures; by default the data of the runs.
+
+    Raises:
+        ValueError: any of these is unknown, with what was expected.
+    """
+    notebook_number(name)
+    if data not in ("auto", "embedded", "real"):
+        raise ValueError(f"expected DATA 'auto', 'embedded' or 'real'; got {data!r}")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"expected SEED as an integer from 0; got {seed!r}")
+    if not isinstance(fresh, bool):
+        raise ValueError(f"expected FRESH True or False; got {fresh!r}")
+    return Notebook(name, get_profile(profile), seed, data, choose_device(device), fresh, dataset)
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device for "auto", "cpu", "cuda" or "cuda:1"; ValueError for others and for absent ones."""
+    kind, _, index = str(device).partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
+        raise ValueError(f"expected DEVICE 'auto', 'cpu' or 'cuda'; got {device!r}")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"expected a CUDA device for DEVICE {device!r}; found {torch.cuda.device_count()}")
+    return (
+        torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if kind == "auto"
+        else torch.device(device)
+    )
+
+
+def _escaped(text: str) -> str:
+    """Plain text on one line, as Markdown that shows it."""
+    return re.sub(r"([\\\[\]`*_$<>&])", r"\\\1", " ".join(text.split()))
+
+
+def _show_no_figure_by_itself() -> None:
+    """Else a figure drawn in one cell and kept in the next appears twice, the first time without alt text.
+
+    ``plt.show()`` still shows what is open.
+    """
+    shell = get_ipython()
+    if shell is not None and hasattr(shell, "events"):
+        from matplotlib_inline.backend_inline import flush_figures
+
+        with contextlib.suppress(ValueError):  # not registered: another backend
+            shell.events.unregister("post_execute", flush_figures)
+
+
+class Notebook:
+    """A running notebook; made by :func:`start`.
+
+    Attributes:
+        name, number: "12_translating_digits", "12".
+        profile: its ``name`` and ``seeds``.  seed, device, budget: as given.
+        data: "embedded" or "real";  stand_in: True unless all its data are the papers' own.
+        settings: the sizes of the notebook's (first) experiment, None for one that trains nothing.
+        specs: the declared runs.
+    """
+
+    def __init__(
+        self, name: str, profile: Profile, seed: int, data: str, device, fresh: bool, dataset: str | None
+    ):
+        self.name, self.number = name, notebook_number(name)
+        self.profile, self.seed, self.device, self.fresh = profile, seed, device, fresh
+        self.data = profile.data if data == "auto" else data
+        self.budget = float(os.environ.get("EQFLOW_BUDGET") or 1)
+        experiments = experiments_of(name)
+        self.settings = settings(profile, experiments[0]) if experiments else None
+        self.specs = runs_for(name, profile, data=self.data, budget=self.budget)
+        self.stand_in = self.data != "real" or any(s.load_module().is_stand_in(s.config) for s in self.specs)
+        self._dataset, self._claims = dataset, load_claims()
+        self._evidence: dict[str, Evidence] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._datasets: dict[str, str] = {}
+        self._notices: list[dict[str, Any]] = []
+        self._runs: dict[RunSpec, Any] = {}
+        self._why: dict[RunSpec, str] = {}
+        self._count = {"figure": 0, "table": 0}
+        self._begun = time.perf_counter()
+        self._out = output_dir() / profile.name
+        mpl.rcParams.update(report.RC)  # this kernel belongs to the notebook
+        _show_no_figure_by_itself()
+
+    @functools.cached_property
+    def dataset(self) -> str:
+        """The label under figures where none is given; ValueError where the notebook trains nothing."""
+        if self._dataset:
+            return self._dataset
+        if not self.specs:
+            raise ValueError('this notebook trains nothing: say dataset="..." (or once, in start)')
+        return self.specs[0].load_module().data_label(self.specs[0].config)
+
+    def generator(self, offset: int = 0) -> torch.Generator:
+        """A fresh random generator on the CPU, seeded with SEED + offset."""
+        return torch.Generator().manual_seed(self.seed + offset)
+
+    def runs(self, experiment: str | None = None) -> list:
+        """The declared runs (of one experiment), in order: found in the store, else trained here under a
+        progress bar."""
+        specs = [spec for spec in self.specs if experiment in (None, spec.experiment)]
+        if not specs and experiment is not None:
+            raise ValueError(f"expected an experiment of {experiments_of(self.name)}; got {experiment!r}")
+        return self._get(specs)
+
+    def run(self, model: str, seed: int | None = None, *, experiment: str | None = None):
+        """The run of a model, at the first seed or at the one named (of one experiment); trains no other."""
+        specs = [spec for spec in self.specs if experiment in (None, spec.experiment)]
+        for spec in specs:
+            if spec.model == model and seed in (None, spec.seed):
+                return self._get([spec])[0]
+        known = sorted({(spec.model, spec.seed) for spec in specs})
+        raise ValueError(f"expected one of the declared runs {known}; got {(model, seed)}")
+
+    def _get(self, specs: Sequence[RunSpec]) -> list:
+        """These runs; those that were not asked for before are found, or trained side by side."""
+        if wanted := [spec for spec in specs if spec not in self._runs]:
+            published = None if os.environ.get("EQFLOW_STORE") == "work" else published_dir()
+            store = RunStore(cache_dir() / "runs", published and published / self.profile.name / "runs")
+            self._why |= {spec: store.why(spec) for spec in wanted}
+            found = run_all(wanted, store=store, fresh=self.fresh, device=str(self.device))
+            self._runs |= dict(zip(wanted, found, strict=True))
+        return [self._runs[spec] for spec in specs]
+
+    def values(self, metric: str, *, experiment: str | None = None) -> dict[str, dict[int, float]]:
+        """A metric of all runs (of one experiment), model -> {seed: value}: what ``expect`` takes."""
+        found: dict[str, dict[int, float]] = {}
+        for run in self.runs(experiment):
+            found.setdefault(run.spec.model, {})[run.spec.seed] = float(run.metrics[metric])
+        return found
+
+    def config(self, experiment: str | None = None) -> dict:
+        """The config of an experiment's first run, by default the first experiment's."""
+        wanted = experiment or experiments_of(self.name)[0]
+        return next(spec.config for spec in self.specs if spec.experiment == wanted)
+
+    # --- what is shown and kept --------------------------------------------------------------------------
+
+    def figure(
+        self,
+        fig: mpl.figure.Figure,
+        name: str,
+        *,
+        alt: str,
+        caption: str,
+        claims: Sequence[str] = (),
+        data: pd.DataFrame | Mapping | None = None,
+        dataset: str | None = None,
+    ) -> None:
+        """Keep a figure (svg, png, csv, json), show it with its alt text and what it rests on, and close it.
+
+        Args:
+            alt: states the finding, in a sentence.
+            data: the numbers drawn; by default read off the figure.
+            dataset: what the numbers were computed on.
+        """
+        about = self._about(alt, caption, claims, dataset)
+        png = report.save_figure(fig, self._folder("figures"), name, about=about, data=data)
+        plt.close(fig)
+        self._show(png, about)
+
+    def player(
+        self,
+        frames: Sequence[Any],
+        name: str,
+        *,
+        alt: str,
+        caption: str,
+        fps: float = 4,
+        claims: Sequence[str] = (),
+        dataset: str | None = None,
+    ) -> None:
+        """Keep and show frames as a looping animation that needs no kernel and no script.
+
+        Args:
+            frames: PIL images, float (H, W) in [0, 1], uint8 (H, W[, 3]), e.g. of ``report.render(fig)``.
+        """
+        about = self._about(alt, caption, claims, dataset)
+        self._show(report.save_player(frames, self._folder("figures"), name, about=about, fps=fps), about)
+
+    def table(self, frame: pd.DataFrame, name: str, *, caption: str, dataset: str | None = None) -> None:
+        """Keep (csv, md) and show a small table; units stand in its column names, as in "time (s)"."""
+        text = report.save_table(frame, self._folder("tables"), name)
+        self._count["table"] += 1
+        basis = self._basis((), dataset)
+        self._print(f"**Table {self._count['table']}.** {caption}  \n*{basis}*\n\n{text}")
+
+    def notice(
+        self, text: str, *, holds: bool, otherwise: str | None = None, trained: bool | None = None
+    ) -> None:
+        """Say what a figure shows, if it does: the sentence is bound to a check and cannot contradict it.
+
+        Shown as "What to notice" where it holds; where it does not, the page says so. Kept in the metrics.
+
+        Args:
+            text: a sentence in Markdown.
+            holds: the check, computed.
+            otherwise: what is seen instead where it does not hold.
+            trained: whether it is about trained models, which the smoke profile (seconds of training) cannot
+                judge; by default whether the notebook trains any.
+
+        Raises:
+            TypeError: `holds` is no bool, so no check.
+            ValueError: the text is no sentence.
+        """
+        if not isinstance(holds, (bool, np.bool_)):
+            raise TypeError(f"expected holds=True or False, of a check; got {holds!r}")
+        if len(text.split()) < 4:
+            raise ValueError(f"expected a sentence that says what is seen; got {text!r}")
+        trained = bool(self.specs) if trained is None else trained
+        judged = not trained or "direction" in self.profile.judges
+        self._notices.append({"text": text, "holds": bool(holds) if judged else None})
+        if not judged:
+            self._print(f"**What to notice** (not judged at {self.profile.name}). {text}")
+        elif holds:
+            self._print(f"**What to notice.** {text}")
+        else:
+            self._print(f"**This does not hold in this run:** *{text}* {otherwise or ''}".rstrip())
+
+    def scoreboard(self, profile: str | None = None) -> pd.DataFrame:
+        """The published scoreboard of a profile (by default this one), one row per claim."""
+        name = profile or self.profile.name
+        return scoreboard(published_dir() / name, name)
+
+    def expect(
+        self,
+        claim: str,
+        *,
+        error: float | None = None,
+        control: float | None = None,
+        values: Mapping[str, Any] | None = None,
+        baselines: Mapping[str, Any] | None = None,
+        paired: Mapping[str, Sequence[float]] | None = None,
+        dataset: str | None = None,
+    ) -> Verdict:
+        """Judge a claim by its rule in ``claims.yml`` and print the verdict.
+
+        Args:
+            error, control: for an identity: its error, and that of the version broken on purpose.
+            values: model -> {seed: value} or list over seeds; models outside the rule are kept, not judged.
+            baselines: the same for predictors that learn nothing, by the names in the rule.
+            paired: model -> values on the same test events (N,), which a comparison must survive as well.
+            dataset: what this claim was measured on, where that is not the notebook's.
+        """
+        if claim not in self._claims:
+            raise ClaimError(f"unknown claim {claim!r}; expected one of {', '.join(self._claims)}")
+        if (owner := self._claims[claim].notebook) != self.number:
+            raise ClaimError(f"claim {claim} belongs to notebook {owner}, not to {self.number}")
+        evidence = Evidence(error, control, values or {}, baselines or {}, paired or {})
+        verdict = judge(self._claims[claim], evidence, self.profile, self.budget, self.stand_in)
+        self._evidence[claim], self._verdicts[claim] = evidence, verdict
+        if dataset:
+            self._datasets[claim] = dataset
+        print(f"{claim}: {verdict.verdict}. {self._claims[claim].says} ({verdict.reason})")
+        return verdict
+
+    def finish(self) -> None:
+        """Write metrics and provenance; IdentityFailed where an identity did not hold."""
+        seconds = time.perf_counter() - self._begun
+        write_json(self._out / "metrics" / f"{self.name}.json", self._metrics())
+        write_json(self._out / "provenance" / f"{self.name}.json", self._provenance(seconds))
+        own = [c.id for c in self._claims.values() if c.notebook == self.number]
+        judged = ", ".join(f"{c} {self._verdicts[c].verdict}" for c in own if c in self._verdicts)
+        if missing := [c for c in own if c not in self._verdicts]:
+            judged += f"{'; ' if judged else ''}not judged here: {', '.join(missing)}"
+        print(f"{self.name}, {self.profile.name} profile: {judged or 'no claims to judge'}")
+        if checked := [n["holds"] for n in self._notices if n["holds"] is not None]:
+            print(f"{sum(checked)} of {len(checked)} things to notice hold in this run")
+        if failed := [c for c, v in self._verdicts.items() if v.failed]:
+            raise IdentityFailed("; ".join(f"{c}: {self._verdicts[c].reason}" for c in failed))
+
+    # --- inside ------------------------------------------------------------------------------------------
+
+    def _folder(self, kind: str):
+        return self._out / kind / self.name
+
+    def _basis(self, claims: Iterable[str], dataset: str | None) -> str:
+        parts = [dataset or self.dataset, f"{self.profile.name} profile"]
+        if self.budget != 1:
+            parts.append(f"budget {self.budget:g}")
+        if claims := list(claims):
+            parts.append(f"claims {', '.join(claims)}")
+        return " · ".join(parts)
+
+    def _about(self, alt: str, caption: str, claims: Sequence[str], dataset: str | None) -> dict:
+        if unknown := [c for c in claims if c not in self._claims]:
+            raise ClaimError(f"unknown claims {', '.join(unknown)}")
+        about = {"alt": alt, "caption": caption, "claims": list(claims), "dataset": dataset or self.dataset}
+        return about | {"profile": self.profile.name, "budget": self.budget, "notebook": self.name}
+
+    def _show(self, png: bytes, about: dict) -> None:
+        # As Markdown, which keeps the alt text: JupyterLab and nbconvert's default template drop an image's
+        # metadata, and viewers strip inline images from HTML that they do not trust.
+        self._count["figure"] += 1
+        if get_ipython() is not None:
+            image = base64.b64encode(png).decode("ascii")
+            text = f"![{_escaped(about['alt'])}](data:image/png;base64,{image})"
+            display({"text/markdown": text, "text/plain": about["alt"]}, raw=True)
+        basis = self._basis(about["claims"], about["dataset"])
+        self._print(f"**Figure {self._count['figure']}.** {about['caption']}  \n*{basis}*")
+
+    def _print(self, text: str) -> None:
+        if get_ipython() is None:
+            print(text)
+        else:
+            display(Markdown(text))
+
+    def _metrics(self) -> dict:
+        claims = {}
+        for name, evidence in self._evidence.items():
+            found: dict[str, Any] = {"kind": self._claims[name].kind}
+            if evidence.error is not None:
+                found |= {"error": evidence.error, "control": evidence.control}
+            if evidence.values:
+                found["values"] = {model: evidence.by_seed(model) for model in evidence.values}
+            if evidence.baselines:
+                found["baselines"] = {name: evidence.by_seed(name) for name in evidence.baselines}
+            if evidence.paired:
+                found["paired"] = {model: list(values) for model, values in evidence.paired.items()}
+            if name in self._datasets:
+                found["dataset"] = self._datasets[name]
+            verdict = self._verdicts[name]
+            claims[name] = found | {"verdict": verdict.verdict, "reason": verdict.reason}
+        try:
+            dataset = self.dataset
+        except ValueError:  # every figure says its own
+            dataset = "see its figures"
+        about = {"notebook": self.name, "profile": self.profile.name, "budget": self.budget}
+        about |= {"data": self.data, "dataset": dataset, "stand_in": self.stand_in}
+        return about | {"claims": claims, "notices": self._notices}
+
+    def _provenance(self, seconds: float) -> dict:
+        return {
+            "notebook": self.name,
+            "status": "ok",
+            "parameters": {"seed": self.seed, "data": self.data, "budget": self.budget},
+            "seconds": seconds,
+            "train_seconds": {run.key: run.seconds for run in self._runs.values()},
+            "runs": [provenance.without_paths(line) for line in self._why.values()],
+            "made_from": provenance.made_from(self.name, [self._claims[c] for c in self._evidence]),
+            **surroundings(self.device),
+        }

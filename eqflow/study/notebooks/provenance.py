@@ -1,0 +1,58 @@
+"""What made a result: fingerprints of its notebook, of the code that it uses, and of its claims.
+
+They tell whether a published result is older than what made it, by content, not by file times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import nbformat
+
+from ..experiments import experiments_of
+from ..experiments.registry import EXPERIMENTS
+from ..files import digest, project_root
+from ..runs.fingerprint import code_of, imports_of
+from ..verdicts import Claim
+from .times import PHRASE
+
+
+def notebook_fingerprint(path: Path) -> str:
+    """Of a notebook's cells; outputs, counts, metadata and the minutes in its title do not matter."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = [f"{cell.cell_type}\n{cell.source}" for cell in notebook.cells]
+    return digest(*(PHRASE.sub("", cell) for cell in cells[:1]), *cells[1:])
+
+
+def claim_fingerprint(claim: Claim) -> str:
+    return digest(json.dumps(asdict(claim), sort_keys=True, default=dict))
+
+
+def sources(name: str, path: Path) -> dict[str, object]:
+    """Fingerprints of a notebook's cells and of the code that they use: what they import, followed through
+    the package, what they call through ``nb``, and the modules of its experiments. Nothing else counts."""
+    modules = ["eqflow.study.notebooks.notebook", *(EXPERIMENTS[e] for e in experiments_of(name))]
+    if path.exists():
+        cells = (c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+        modules += [module for cell in cells for module in imports_of(cell, "eqflow")]
+    cells = notebook_fingerprint(path) if path.exists() else "unknown"
+    return {"notebook": cells, "code": code_of(modules)}
+
+
+def made_from(name: str, claims: Iterable[Claim]) -> dict[str, object]:
+    """Fingerprints of what makes a notebook's results: its cells, the code that they use, its claims."""
+    source = project_root() / "notebooks" / f"{name}.ipynb"
+    return sources(name, source) | {"claims": {c.id: claim_fingerprint(c) for c in claims}}
+
+
+def without_paths(text: str) -> str:
+    """Text free of this machine's folders: only the last part of an absolute path stays."""
+    text = text.replace(str(project_root()) + os.sep, "").replace(str(project_root()), ".")
+    home = os.path.expanduser("~")  # stays "~" where nobody knows it
+    text = text.replace(home + os.sep, "~/") if home not in ("~", "/") else text
+    return re.sub(r"(?<![\w.:/~<])/(?:[\w.@+-]+/)+(?=[\w.@+-])", "", text)

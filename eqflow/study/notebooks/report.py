@@ -1,0 +1,282 @@
+"""Figures, tables and players as files: one look for the whole project, and deterministic bytes.
+
+A figure is four files: ``svg`` and ``png`` to look at, ``csv`` with the numbers that are drawn, ``json`` with
+what it says (alt text, caption, claims, data set, profile).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ..files import atomic_write, markdown_table, write_csv, write_json
+
+# Okabe-Ito: told apart by readers with any colour vision; marker and dash say it again without colour.
+_STYLE = {
+    "grnn": ("#D55E00", "o", "-", "G-RNN"),
+    "grnn_matched": ("#E69F00", "s", "--", "G-RNN, same seconds"),
+    "fernn_v1": ("#56B4E9", "^", "-.", "FERNN-V1"),
+    "fernn_v2": ("#0072B2", "D", "-", "FERNN-V2"),
+    "fernn_v4": ("#009E73", "v", (0, (5, 1)), "FERNN-V4"),
+    "fernn": ("#0072B2", "D", "-", "FERNN"),
+    "fernn_mixing": ("#009E73", "P", ":", "FERNN, mixing over V"),
+    "fernn_v2_mixing": ("#009E73", "P", ":", "FERNN-V2, mixing over V"),
+    "fernn_v4_published": ("#CC79A7", "X", "--", "FERNN-V4, published decoder"),
+    "grnn_as_published": ("#D55E00", "o", ":", "G-RNN, as published"),
+    "fernn_v2_as_published": ("#0072B2", "D", ":", "FERNN-V2, as published"),
+    "fernn_v4_as_published": ("#009E73", "v", ":", "FERNN-V4, as published"),
+    "fernn_v2_mean": ("#E69F00", "s", "--", "FERNN-V2, group averaging"),
+    "v_slow": ("#56B4E9", "^", "-.", "V = {-1, 0, 1}"),
+    "v_ends": ("#E69F00", "s", "--", "V = {-5, 0, 5}"),
+    "v_even": ("#CC79A7", "X", "--", "V = {-4, -2, 0, 2, 4}"),
+    "v_odd": ("#009E73", "v", (0, (5, 1)), "V = odd speeds to 5"),
+    "v_all": ("#0072B2", "D", "-", "V = {-5, ..., 5}"),
+    "grnn_plus": ("#CC79A7", "X", "--", "G-RNN+"),
+    "grnn_x8": ("#CC79A7", "*", ":", "G-RNN, 8x channels"),
+    "cnn3d": ("#000000", "h", "-.", "3D-CNN"),
+    "plain": ("#D55E00", "o", "-", "plain"),
+    "plain_augmented": ("#E69F00", "s", "--", "plain, augmented"),
+    "plain_averaged": ("#CC79A7", "X", ":", "plain, averaged over the orbit"),
+    "plain_matched": ("#767676", "P", "-.", "plain, same seconds"),
+    "plain_width": ("#D55E00", "o", "-", "plain, same width"),
+    "plain_small": ("#E69F00", "s", "--", "plain, same parameters"),
+    "c2": ("#56B4E9", "^", "-.", "C2"),
+    "c4": ("#009E73", "v", (0, (5, 1)), "C4"),
+    "c8": ("#0072B2", "D", "-", "C8"),
+    "c16": ("#000000", "h", "-", "C16"),
+    "d1": ("#56B4E9", "^", "-.", "D1"),
+    "d2": ("#F0E442", "<", "-.", "D2"),
+    "d4": ("#0072B2", "D", "-", "D4"),
+    "d8": ("#009E73", ">", "-", "D8"),
+    "d16": ("#000000", "*", "-", "D16"),
+    "d4_soft": ("#CC79A7", "X", ":", "D4, soft"),
+    "circular": ("#009E73", "v", "-", "circular padding"),
+    "entropy": ("#000000", "None", ":", "exact entropy"),
+    "truth": ("#000000", ".", "-", "truth"),
+    "black": ("#767676", "None", ":", "predicting black"),
+}
+STYLE: Mapping[str, Mapping[str, Any]] = {
+    model: dict(zip(("color", "marker", "linestyle", "label"), look, strict=True))
+    for model, look in _STYLE.items()
+}
+IMAGE_MAP, SIGNED_MAP = "cividis", "RdBu_r"
+RC = {
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "image.cmap": IMAGE_MAP,
+    "image.interpolation": "nearest",
+    "svg.hashsalt": "eqflow",
+    "savefig.bbox": "tight",
+}
+PIXELS_IN_CSV = 6_000  # beyond, a picture's csv holds one line per image instead of one per pixel
+
+
+def style_of(model: str) -> dict[str, Any]:
+    """Keywords ``color, marker, linestyle, label`` for ``ax.plot``.
+
+    Raises:
+        KeyError: an unknown model; a new one gets its look here, once.
+    """
+    if model not in STYLE:
+        raise KeyError(f"no style for {model!r}; expected one of {', '.join(STYLE)}")
+    return dict(STYLE[model])
+
+
+def use_style() -> AbstractContextManager:
+    """The project's look within ``with use_style():``; nothing global is left changed."""
+    return mpl.rc_context(RC)
+
+
+def label_lines(ax, *, pad: float = 4, apart: float = 11) -> None:
+    """Write each labelled line's name at its last point, in its colour, instead of a legend.
+
+    Call it after limits and scales are set: names that would overlap are moved ``apart`` points.
+    """
+    ends = []
+    for line in ax.get_lines():
+        xy = np.ma.asarray(line.get_xydata(), dtype=float).filled(np.nan)
+        xy = xy[np.isfinite(xy).all(axis=1)]
+        if len(xy) and not line.get_label().startswith("_"):
+            height = ax.transData.transform(xy[-1])[1] * 72 / ax.figure.dpi  # in points
+            ends.append((height, xy[-1], line))
+    last = -np.inf
+    for height, end, line in sorted(ends, key=lambda e: e[0]):
+        last = max(height, last + apart)
+        place = {"xytext": (pad, last - height), "textcoords": "offset points", "va": "center"}
+        ax.annotate(line.get_label(), end, color=line.get_color(), annotation_clip=False, **place)
+
+
+def show_images(
+    rows: Sequence[Sequence[Any]],
+    *,
+    titles: Sequence[str] = (),
+    row_labels: Sequence[str] = (),
+    signed: bool | Sequence[bool] = False,
+    limits: tuple[float, float] | None = (0.0, 1.0),
+    size: float = 0.9,
+) -> Figure:
+    """Rows of images: cividis on one common scale; signed rows in a diverging map centred at 0.
+
+    Args:
+        rows: R sequences (or one array (R, T, H, W)) of images (H, W); rows may differ in length.
+        titles: over the columns.
+        row_labels: left of the rows.
+        signed: for all rows, or per row: True for signed error.
+        limits: of the unsigned rows; None takes theirs.
+        size: of one image, in inches.
+    """
+    rows = [[np.asarray(image, dtype=float) for image in row] for row in rows]
+    if any(image.ndim != 2 for row in rows for image in row):
+        raise ValueError(f"expected images (H, W); got {sorted({i.shape for r in rows for i in r})}")
+    flags = [signed] * len(rows) if isinstance(signed, bool) else list(signed)
+    plus = [i for row, s in zip(rows, flags, strict=True) if not s for i in row]
+    lo, hi = limits or (min((i.min() for i in plus), default=0), max((i.max() for i in plus), default=1))
+    top = max((abs(i).max() for row, s in zip(rows, flags, strict=True) if s for i in row), default=1) or 1
+    columns = max(len(row) for row in rows)
+    with use_style():
+        fig, axes = plt.subplots(
+            len(rows), columns, figsize=(size * columns + 1.2, size * len(rows) + 0.3), squeeze=False
+        )
+        for ax in axes.flat:
+            ax.axis("off")
+        for r, (row, s) in enumerate(zip(rows, flags, strict=True)):
+            scale = {"cmap": SIGNED_MAP, "vmin": -top, "vmax": top} if s else {"vmin": lo, "vmax": hi}
+            for ax, image in zip(axes[r], row, strict=False):
+                shown = ax.imshow(image, **scale)
+            if s:
+                fig.colorbar(shown, ax=axes[r].tolist(), shrink=0.8, pad=0.01)
+            if r < len(row_labels):
+                place = {"transform": axes[r, 0].transAxes, "ha": "right", "va": "center"}
+                axes[r, 0].text(-0.08, 0.5, row_labels[r], **place)
+        for ax, title in zip(axes[0], titles, strict=False):
+            ax.set_title(title, fontsize=9)
+    return fig
+
+
+def render(fig: Figure, dpi: int = 80) -> np.ndarray:
+    """A figure as pixels (H, W, 3) uint8, for one frame of a player; the figure is closed."""
+    fig.set_dpi(dpi)
+    canvas = mpl.backends.backend_agg.FigureCanvasAgg(fig)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    plt.close(fig)
+    return pixels
+
+
+def drawn(fig: Figure) -> pd.DataFrame:
+    """The numbers that a figure shows: lines and points by (x, y), bars by height, images by pixel."""
+    records: list[pd.DataFrame] = []
+    pixels = sum(np.size(i.get_array()) for ax in fig.axes for i in ax.get_images())
+    for number, ax in enumerate(fig.axes):
+        name = ax.get_title() or f"axes {number}"
+        points = [(line.get_label(), line.get_xydata()) for line in ax.get_lines()]
+        points += [(c.get_label(), c.get_offsets()) for c in ax.collections if isinstance(c, PathCollection)]
+        bars = [(b.get_x() + b.get_width() / 2, b.get_height()) for c in ax.containers for b in c.patches]
+        points += [("bars", bars)] if bars else []
+        for label, xy in points:
+            x, y = np.ma.asarray(xy, dtype=float).filled(np.nan).reshape(-1, 2).T
+            records.append(pd.DataFrame({"axes": name, "series": label, "x": x, "y": y}))
+        for image in ax.get_images():
+            values = np.ma.asarray(image.get_array(), dtype=float).filled(np.nan)
+            if pixels > PIXELS_IN_CSV or values.ndim != 2:
+                values = values.mean(keepdims=True).reshape(1, 1)
+            y, x = np.indices(values.shape).reshape(2, -1)
+            records.append(
+                pd.DataFrame({"axes": name, "series": "image", "x": x, "y": y, "value": values.ravel()})
+            )
+    return pd.concat(records, ignore_index=True) if records else pd.DataFrame({"axes": []})
+
+
+def check_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
+        raise ValueError(f"expected a name in snake_case; got {name!r}")
+    return name
+
+
+def check_alt(alt: str) -> str:
+    """Alt text states the finding; a few words cannot."""
+    if len(alt.split()) < 5:
+        raise ValueError(f"expected alt text that states the finding in a sentence; got {alt!r}")
+    return alt
+
+
+def save_figure(fig: Figure, folder: Path, name: str, *, about: Mapping[str, Any], data=None) -> bytes:
+    """Write ``name.{svg,png,csv,json}``; returns the PNG. ``data``: a frame, or None for :func:`drawn`."""
+    check_name(name), check_alt(about["alt"])
+    images = {}
+    with use_style():  # the salt of svg ids is read at saving
+        for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+            buffer = io.BytesIO()
+            fig.savefig(buffer, format=kind, metadata=metadata, dpi=RC["figure.dpi"])
+            images[kind] = buffer.getvalue()
+            atomic_write(folder / f"{name}.{kind}", images[kind])
+    write_csv(folder / f"{name}.csv", drawn(fig) if data is None else pd.DataFrame(data))
+    write_json(folder / f"{name}.json", about)
+    return images["png"]
+
+
+def save_table(frame: pd.DataFrame, folder: Path, name: str) -> str:
+    """Write ``name.{csv,md}`` and return the Markdown."""
+    write_csv(folder / f"{check_name(name)}.csv", frame)
+    text = markdown_table(frame)
+    atomic_write(folder / f"{name}.md", text)
+    return text
+
+
+def save_player(
+    frames: Sequence[Any], folder: Path, name: str, *, about: Mapping[str, Any], fps: float
+) -> bytes:
+    """Write ``name.{gif,json}``; returns the same as an animated PNG, which every notebook viewer shows.
+
+    Args:
+        frames: of one size: PIL images, arrays (H, W) of floats in [0, 1] (cividis), or uint8 (H, W[, 3]).
+    """
+    check_name(name), check_alt(about["alt"])
+    pictures = [_picture(frame) for frame in frames]
+    if len({p.size for p in pictures}) != 1:
+        raise ValueError(f"expected frames of one size; got {sorted({p.size for p in pictures}) or 'none'}")
+    motion = {"save_all": True, "append_images": pictures[1:], "duration": round(1000 / fps), "loop": 0}
+    buffers = {}
+    for kind in ("gif", "png"):
+        buffers[kind] = io.BytesIO()
+        pictures[0].save(buffers[kind], format=kind, **motion)
+    atomic_write(folder / f"{name}.gif", buffers["gif"].getvalue())
+    write_json(folder / f"{name}.json", about)
+    return buffers["png"].getvalue()
+
+
+def _picture(frame: Any, smallest: int = 160) -> Image.Image:
+    if not isinstance(frame, Image.Image):
+        frame = np.asarray(frame)
+        if frame.ndim == 2 and np.issubdtype(frame.dtype, np.floating):
+            frame = (mpl.colormaps[IMAGE_MAP](np.clip(frame, 0, 1))[..., :3] * 255).round().astype(np.uint8)
+        if frame.dtype != np.uint8 or frame.ndim not in (2, 3):
+            raise ValueError(
+                f"expected frames (H, W) of floats or (H, W[, 3]) of uint8; got {frame.shape} {frame.dtype}"
+            )
+        frame = Image.fromarray(frame)
+    frame = frame.convert("RGB")
+    zoom = -(-smallest // frame.width) if frame.width < smallest else 1
+    return frame.resize((frame.width * zoom, frame.height * zoom), Image.Resampling.NEAREST)

@@ -1,0 +1,68 @@
+"""``make check-results``: is what is published as new as what made it?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..experiments import NOTEBOOKS, runs_for
+from ..runs import RunStore
+from ..runs.fingerprint import hash_of
+from ..verdicts import load_claims
+from ..verdicts.scoreboard import PUBLISHED, provenance_of, scoreboard
+from . import provenance
+
+_HOME = Path(__file__).resolve().parents[3]
+
+
+def check_results(results: Path, notebooks: Path, profile: str | None = None) -> list[str]:
+    """What is published but older than what made it, by content; an empty list if nothing is.
+
+    Compared are each notebook's cells, the code that it had imported, the rules of its claims, its runs, and
+    the scoreboard.
+    """
+    stale = []
+    for name in [profile] if profile else PUBLISHED:
+        folder = results / name
+        if (folder / "provenance").is_dir():
+            stale += [f"{name}/{line}" for line in _stale(folder, name, notebooks)]
+    return stale
+
+
+def _stale(folder: Path, profile: str, notebooks: Path) -> list[str]:
+    claims, stale = load_claims(), []
+    recorded = provenance_of(folder)
+    for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
+        if path.stem[:2] not in recorded:
+            stale.append(f"{path.stem}: not published")
+    for number, record in recorded.items():
+        name, made = record["notebook"], record.get("made_from", {})
+        source = notebooks / f"{name}.ipynb"
+        if record["status"] != "ok":
+            stale.append(f"{name}: failed")
+            continue
+        if not source.exists():
+            stale.append(f"{name}: its notebook is gone")
+        elif provenance.notebook_fingerprint(source) != made["notebook"]:
+            stale.append(f"{name}: its notebook changed")
+        if not (folder / "notebooks" / f"{name}.ipynb").exists():
+            stale.append(f"{name}: the executed notebook is missing")
+        if changed := [file for file, was in made["code"].items() if hash_of(_HOME / file) != was]:
+            stale.append(f"{name}: changed since: {', '.join(changed)}")
+        for claim, was in made["claims"].items():
+            if claim not in claims or provenance.claim_fingerprint(claims[claim]) != was:
+                stale.append(f"{name}: the rule of {claim} changed")
+        stale += [f"{name}: {line}" for line in _stale_runs(folder, profile, number, record["parameters"])]
+    board = folder / "scoreboard.csv"
+    fresh = scoreboard(folder, profile).to_csv(index=False, lineterminator="\n")
+    if not board.exists() or board.read_text(encoding="utf-8") != fresh:
+        stale.append("scoreboard.csv: not what the metrics and the rules give")
+    return stale
+
+
+def _stale_runs(folder: Path, profile: str, number: str, parameters: Mapping) -> list[str]:
+    if number not in NOTEBOOKS:
+        return []
+    store = RunStore(folder / "no-work", folder / "runs")
+    specs = runs_for(number, profile, data=parameters["data"], budget=parameters["budget"])
+    return [f"{s.model}-s{s.seed}: {store.why(s)}" for s in specs if store.get(s) is None]

@@ -1,0 +1,104 @@
+"""What a list of runs will cost on this machine: measured where a run has been, a declared guess
+elsewhere."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import joblib
+import torch
+
+from .spec import RunSpec
+from .store import RunStore
+
+REFERENCE_SECONDS = 0.036  # of `_calibration` on the machine that the guesses were made on
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`seconds` of wall time and `memory_bytes` at once for `to_train` runs; `found` runs cost nothing."""
+
+    seconds: float
+    memory_bytes: float
+    to_train: int
+    found: int
+
+
+def cores() -> int:
+    """Cores that this process may use (containers and affinity counted)."""
+    return joblib.cpu_count()
+
+
+def parallel(device: torch.device | str) -> int:
+    """How many runs go side by side here when nobody says otherwise: one on each core, or on each GPU."""
+    device = torch.device(device)
+    if device.type == "cpu":
+        return cores()
+    return 1 if device.index is not None else max(1, torch.cuda.device_count())
+
+
+@lru_cache
+def slowness() -> float:
+    """How much slower than the reference machine this one is, by a convolution on one thread."""
+    before, x, w = torch.get_num_threads(), torch.ones(16, 16, 64, 64), torch.ones(16, 16, 3, 3)
+    torch.set_num_threads(1)
+    try:
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            for _ in range(20):
+                torch.nn.functional.conv2d(x, w)
+            times.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(before)
+    return min(times) / REFERENCE_SECONDS
+
+
+def seconds_of(spec: RunSpec, store: RunStore, *, device: torch.device | str = "cpu") -> float:
+    """Expected seconds of one whole run.
+
+    From the last finished run of the same model, profile and data in the work store, scaled by the steps;
+    else from the guess that it carries.
+    """
+    steps, (experiment, model) = spec.config["steps"], spec.names
+    for path in sorted((store.work / experiment).glob(f"{model}-s*/volatile.json"), reverse=True):
+        try:
+            config = json.loads((path.parent / "config.json").read_text())["config"]
+            seconds = json.loads(path.read_text())["total_seconds"]
+            if all(
+                config.get(k) == spec.config.get(k) for k in ("profile", "data", "channels", "batch_size")
+            ):
+                return seconds * steps / config["steps"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    if spec.seconds_per_step is None:
+        return float(steps)  # only the ratios matter then
+    return spec.seconds_per_step * steps * (slowness() if torch.device(device).type == "cpu" else 1.0)
+
+
+def estimate(
+    specs: Iterable[RunSpec],
+    store: RunStore,
+    *,
+    device: torch.device | str = "cpu",
+    fresh: bool = False,
+    workers: int | None = None,
+) -> Estimate:
+    """The cost of what `store` does not have (of all if `fresh`), on `workers` like this machine's cores or
+    GPU; None: on those that it has.
+
+    What a run that was interrupted has already done is counted again.
+    """
+    specs = list(specs)
+    todo = [spec for spec in specs if fresh or store.get(spec) is None]
+    count = min(len(todo), workers or parallel(device))
+    ends = [0.0] * max(1, count)
+    for seconds in sorted((seconds_of(spec, store, device=device) for spec in todo), reverse=True):
+        heapq.heapreplace(ends, ends[0] + seconds)  # the next run goes to the worker that is free first
+    memory = sum(sorted((spec.memory_mb for spec in todo), reverse=True)[:count]) * 1e6
+    return Estimate(max(ends), memory, len(todo), len(specs) - len(todo))
