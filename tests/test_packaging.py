@@ -15,6 +15,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from eqflow.study.runs.clusters import REQUIRED
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -64,6 +66,13 @@ def test_lock_meets_every_direct_dependency(python):
 def test_a_lock_that_disagrees_is_caught():
     pinned = {"numpy": "1.26.4", "scipy": "1.17.1"}
     assert unmet(["numpy>=2", "scipy>=1.13", "torch>=2"], pinned) == ["numpy>=2", "torch>=2"]
+
+
+def test_extras_are_those_that_the_engines_ask_for():
+    extras = PROJECT["optional-dependencies"]
+    assert extras["slurm"] + extras["cluster"] == list(REQUIRED.values())
+    lock = (ROOT / "requirements.lock").read_text()
+    assert not any(f"\n{name}==" in lock for name in REQUIRED), "the default installation has them"
 
 
 @pytest.mark.parametrize("name", ["torch", "escnn"])
@@ -132,9 +141,11 @@ def test_unknown_make_variables_are_refused_with_those_that_are_known(checkout):
     assert refused.returncode == 2 and "pip" not in refused.stdout
     assert "unknown variable SEED; the known ones are: PROFILE NB BUDGET" in refused.stderr
     options = ["PROFILE=smoke", "NB=12", "BUDGET=.5", "DATA=real", "DEVICE=cpu", "MODEL=grnn", "FRESH=1"]
+    options += ["ENGINE=dask", "WORKERS=3"]
     taken = make(checkout, "train", *options, SEED="3")  # everybody's environment has other variables
     assert taken.returncode == 0
-    given = "--profile smoke --budget .5 --data real --device cpu --model grnn --nb 12 --fresh"
+    given = "--profile smoke --budget .5 --data real --device cpu --engine dask --workers 3"
+    given += " --model grnn --nb 12 --fresh"
     assert given in " ".join(taken.stdout.split())
 
 

@@ -38,7 +38,11 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda")
         sub.add_argument("--budget", type=_fraction, default=1.0, help="fraction of every run's steps")
         sub.add_argument("--fresh", action="store_true", help="train again what is already there")
-        sub.add_argument("--engine", default="auto", help="auto, serial, processes")
+        engines = "auto, serial, processes, submitit (SLURM), dask"
+        sub.add_argument("--engine", default="auto", help=f"of the training: {engines}")
+        sub.add_argument(
+            "--workers", type=_count, help="runs at a time (default: as many as there are places)"
+        )
         if name == "reproduce":
             text = "of the notebooks, such as SEED=1"
             options = {"action": "append", "default": [], "metavar": "NAME=VALUE", "type": _parameter}
@@ -50,6 +54,13 @@ def _fraction(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0; got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0; got {text}")
     return value
 
 
@@ -83,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             budget=options.budget,
             fresh=options.fresh,
             engine=options.engine,
+            workers=options.workers,
             parameters=dict(getattr(options, "parameter", ())),
             models=tuple(getattr(options, "model", ())),
         )

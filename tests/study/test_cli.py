@@ -53,7 +53,13 @@ def test_requests_that_cannot_be_carried_out(capsys, arguments, message):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["dance"], ["train", "--profile", "fast"], ["train", "--budget", "0"], ["plan", "-p", "SEED"]],
+    [
+        ["dance"],
+        ["train", "--profile", "fast"],
+        ["train", "--budget", "0"],
+        ["train", "--workers", "0"],
+        ["plan", "-p", "SEED"],
+    ],
 )
 def test_malformed_command_lines(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
@@ -70,6 +76,37 @@ def test_options_reach_the_runner(monkeypatch):
     assert request.notebooks == ("01,12", "90") and request.level.name == "quick" and request.fresh
     assert request.budget == 0.1 and request.data == "real"
     assert request.parameters == {"SEED": 4, "NAME": "x"}
+
+
+def test_engine_and_workers_reach_the_training(monkeypatch):
+    seen = []
+    monkeypatch.setattr(runner, "run_all", lambda specs, **options: seen.append(options) or [])
+    assert cli.main("train --nb 12 --profile smoke --engine dask --workers 3 --device cuda".split()) == 0
+    (options,) = seen
+    assert (options["engine"], options["workers"], str(options["device"])) == ("dask", 3, "cuda")
+
+
+def test_a_device_that_is_not_here_is_refused_unless_the_training_goes_elsewhere(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    line = "plan --nb 12 --profile smoke --device cuda --engine"
+    assert cli.main([*line.split(), "processes"]) == 2
+    assert "expected a CUDA device" in capsys.readouterr().err
+    assert cli.main([*line.split(), "submitit", "--workers", "8"]) == 0
+    assert "with 8 runs at a time" in capsys.readouterr().out
+    assert cli.main("reproduce --nb 12 --profile smoke --device cuda --engine submitit".split()) == 2
+    assert "expected a CUDA device" in capsys.readouterr().err  # the notebooks need it
+
+
+def test_a_plan_for_more_workers_is_shorter(capsys):
+    minutes = {}
+    for workers in ("1", "3"):
+        assert (
+            cli.main(["plan", "--nb", "12", "--profile", "quick", "--device", "cpu", "--workers", workers])
+            == 0
+        )
+        row = next(line for line in capsys.readouterr().out.splitlines() if "12_" in line)
+        minutes[workers] = float(row.split("|")[3])
+    assert minutes["3"] < 0.7 * minutes["1"]
 
 
 def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):

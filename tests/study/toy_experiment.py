@@ -1,7 +1,8 @@
 """A tiny experiment for the tests of the store and the engines: a linear map learned from noise.
 
 Its model names say what is wrong with it: "sound", "nan" (at a step), "raises", "dies", "slow"; "meets" waits
-until another seed is under way as well.
+until another seed is under way as well, "dies_once" dies if it never did. With a `place` in its config it
+leaves there a line for each step: which process made it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import torch
 from torch import nn
 
 from eqflow.study.runs.spec import RunSpec
+from eqflow.study.runs.train import train_run
 from eqflow.training import Task
 
 NAME = "toy"
 CHECKSUM = "toy data 1"
+if "TOY_SAVES_EVERY_STEP" in os.environ:  # in processes that a test cannot reach otherwise
+    train_run.__kwdefaults__["save_seconds"] = 0.0
 
 
 def spec(model="sound", seed=0, **changes) -> RunSpec:
@@ -55,6 +59,10 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         step[0] += 1
+        steps = Path(config["place"], f"steps-{kind}-s{seed}") if "place" in config else None
+        if steps:
+            with open(steps, "a") as file:
+                file.write(f"{os.getpid()}\n")
         if kind == "slow":
             time.sleep(0.05)
         if kind == "meets" and step[0] == 1:
@@ -65,6 +73,8 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
                 time.sleep(0.05)
         if kind == "raises" and step[0] == 3:
             raise RuntimeError("this run is meant to fail")
+        if kind == "dies_once" and len(steps.read_text().split()) == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
         if kind == "dies" and step[0] == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         value = error(x)

@@ -17,12 +17,14 @@ from functools import partial
 from pathlib import Path
 
 import psutil
+import torch
 from filelock import FileLock, Timeout
 
 from ..experiments import NOTEBOOKS, missing_data
 from ..files import atomic_write, cache_dir, markdown_table, read_json
 from ..runs import Run, RunsFailed, RunStore, run_all
 from ..runs.cost import cores, estimate
+from ..runs.engines import ELSEWHERE
 from ..runs.pool import Died, side_by_side
 from ..runs.progress import clock
 from ..verdicts import write_readme, write_scoreboard
@@ -70,25 +72,26 @@ def plan(request: Request) -> str:
     """Expected minutes and memory of each notebook on this machine, and the total, as a table."""
     import pandas as pd
 
-    store, rows, device = work_store(), [], choose_device(request.device)
+    store, rows, options = work_store(), [], {"device": training_device(request), "workers": request.workers}
     chosen, planned = find_notebooks(request), {}  # runs that two notebooks share are trained once
     for number, path in chosen.items():
         specs = {store.key(spec): spec for spec in request.specs(number)}
         new = [spec for key, spec in specs.items() if key not in planned]
-        cost = estimate(new, store, device=device, fresh=request.fresh)
+        cost = estimate(new, store, fresh=request.fresh, **options)
         planned |= specs
         found, seconds = _record(request, path), _expected_seconds(request, path)
         memory = max(found.get("peak_memory_mb", 600), cost.memory_bytes / 2**20)
         row = {"notebook": path.stem, "runs": f"{cost.to_train} to train, {cost.found} found"}
         row |= {"training (min)": f"{cost.seconds / 60:.1f}", "notebook (min)": f"{seconds / 60:.1f}"}
         rows.append(row | {"memory (MB)": f"{memory:.0f}", "basis": "measured" if found else "guess"})
-    total = estimate(planned.values(), store, device=device, fresh=request.fresh).seconds
+    total = estimate(planned.values(), store, fresh=request.fresh, **options).seconds
     for group in _groups(chosen):
         each = [_expected_seconds(request, chosen[number]) for number in group]
         total += max([sum(each) / _kernels(request), *each])
     wall = f"{total / 60:.1f} min" if total < 3 * 3600 else f"{total / 3600:.0f} hours"
-    text = f"{markdown_table(pd.DataFrame(rows))}\nExpected in all: {wall}.\n"
-    if request.level.name == "paper" and device.type == "cpu":
+    on = f" with {request.workers} runs at a time" if request.workers else ""
+    text = f"{markdown_table(pd.DataFrame(rows))}\nExpected in all: {wall}{on}.\n"
+    if request.level.name == "paper" and options["device"].type == "cpu":
         text += "The guesses are for a GPU: without one it takes many times as long.\n"
     return text
 
@@ -99,6 +102,7 @@ def reproduce(request: Request) -> int:
         raise ReproduceError(
             "notebooks need all their runs: MODEL is for `make train`, `make why`, `make plan`"
         )
+    choose_device(request.device)  # it must be here: notebooks are executed here, wherever runs are trained
     print(request.headline(), flush=True)
     chosen, parameters = find_notebooks(request), request.all_parameters()
     for path in chosen.values():
@@ -182,7 +186,7 @@ def _side_by_side(request: Request, paths: list[Path]) -> Iterator[Outcome]:
         for path in paths:
             yield path, *execute_notebook(request, path)
         return
-    for path, outcome in side_by_side(partial(execute_notebook, request), paths, count):
+    for path, outcome in side_by_side(partial(execute_notebook, request), paths, [{}] * count):
         if outcome is Died:
             outcome = ("its process died (killed, or out of memory)", 0.0)
             record_failure(request, path, *outcome)
@@ -191,7 +195,7 @@ def _side_by_side(request: Request, paths: list[Path]) -> Iterator[Outcome]:
 
 def _kernels(request: Request) -> int:
     """How many notebooks are executed at once."""
-    if request.engine == "serial" or choose_device(request.device).type != "cpu":
+    if request.engine == "serial" or training_device(request).type != "cpu":
         return 1
     return max(1, min(cores(), int(psutil.virtual_memory().available // KERNEL_BYTES)))
 
@@ -215,8 +219,14 @@ def train(request: Request, specs: Iterable) -> list[Run]:
     specs = {store.key(spec): spec for spec in specs}  # notebooks share runs
     for line in missing_data([spec for spec in specs.values() if store.get(spec) is None]):
         print(f"eqflow: the runs that need it will fail: {line}", file=sys.stderr, flush=True)
-    options = {"engine": request.engine, "fresh": request.fresh, "device": choose_device(request.device)}
-    return run_all(specs.values(), store=store, **options)
+    options = {"engine": request.engine, "workers": request.workers, "fresh": request.fresh}
+    return run_all(specs.values(), store=store, device=training_device(request), **options)
+
+
+def training_device(request: Request) -> torch.device:
+    """Where runs are trained: a cluster may have the GPU that is asked for though this machine has none."""
+    elsewhere = request.engine in ELSEWHERE and request.device == "cuda"
+    return torch.device("cuda") if elsewhere else choose_device(request.device)
 
 
 def _publish_runs(request: Request, store: RunStore, chosen: Mapping[str, Path]) -> None:

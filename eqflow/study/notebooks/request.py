@@ -22,7 +22,8 @@ class Request:
         notebooks: numbers or names; empty for all.
         profile, data, device, budget: as in the notebooks and in :func:`~eqflow.study.experiments.runs_for`.
         fresh: train again, execute again.
-        engine: as in :func:`~eqflow.study.runs.run_all`; notebooks are executed the same way.
+        engine, workers: of the training, as in :func:`~eqflow.study.runs.run_all`; notebooks are executed
+            here, one after another if the engine is serial.
         parameters: further parameters of the notebooks' parameters cell, such as SEED; ValueError for those
             that are asked for by the fields above.
         models: of the runs only these; empty for all.
@@ -36,6 +37,7 @@ class Request:
     budget: float = 1.0
     fresh: bool = False
     engine: str = "auto"
+    workers: int | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
     models: Sequence[str] = ()
     source: Path = field(default_factory=lambda: project_root() / "notebooks")

@@ -34,6 +34,14 @@ def cores() -> int:
     return joblib.cpu_count()
 
 
+def parallel(device: torch.device | str) -> int:
+    """How many runs go side by side here when nobody says otherwise: one on each core, or on each GPU."""
+    device = torch.device(device)
+    if device.type == "cpu":
+        return cores()
+    return 1 if device.index is not None else max(1, torch.cuda.device_count())
+
+
 @lru_cache
 def slowness() -> float:
     """How much slower than the reference machine this one is, by a convolution on one thread."""
@@ -79,14 +87,16 @@ def estimate(
     *,
     device: torch.device | str = "cpu",
     fresh: bool = False,
+    workers: int | None = None,
 ) -> Estimate:
-    """The cost of what `store` does not have (of all if `fresh`): side by side on a CPU, one by one on a GPU.
+    """The cost of what `store` does not have (of all if `fresh`), on `workers` like this machine's cores or
+    GPU; None: on those that it has.
 
     What a run that was interrupted has already done is counted again.
     """
     specs = list(specs)
     todo = [spec for spec in specs if fresh or store.get(spec) is None]
-    count = min(len(todo), cores()) if torch.device(device).type == "cpu" else min(len(todo), 1)
+    count = min(len(todo), workers or parallel(device))
     ends = [0.0] * max(1, count)
     for seconds in sorted((seconds_of(spec, store, device=device) for spec in todo), reverse=True):
         heapq.heapreplace(ends, ends[0] + seconds)  # the next run goes to the worker that is free first

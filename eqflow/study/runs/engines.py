@@ -1,13 +1,20 @@
-"""A list of runs goes through one function: found, resumed or trained, one after another or side by side."""
+"""A list of runs goes through one function: found, resumed or trained, one after another, side by side, or on
+other machines.
+
+The store is the queue: whoever takes a run's lock trains it, everyone else goes on to the next.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +22,9 @@ from typing import Any
 import psutil
 import torch
 
-from .cost import cores, seconds_of
+from .clusters import dask_request, slurm_request, through_dask, through_submitit
+from .cost import cores, parallel, seconds_of
+from .devices import assigned, devices
 from .pool import Died, side_by_side
 from .progress import Board, write_progress
 from .spec import RunSpec
@@ -27,6 +36,7 @@ from .train import Busy, train_run
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 WORKER_ENVIRONMENT |= {"MALLOC_TRIM_THRESHOLD_": "2000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
 WORTH_PROCESSES = 20.0  # seconds of work: starting a process takes some five, most of them imports
+SEEN_WITHIN = 60.0  # seconds: a shared folder may show only then what another machine wrote
 
 
 class RunsFailed(RuntimeError):
@@ -53,6 +63,25 @@ class Job:
     folder: Path
     device: str
     fresh: bool
+    seconds: float = 0.0
+
+    @property
+    def gpu(self) -> bool:
+        return torch.device(self.device).type == "cuda"
+
+    @property
+    def memory(self) -> float:
+        """Bytes, a guess."""
+        return 1e6 * self.spec.memory_mb
+
+    @property
+    def log(self) -> Path:
+        """What the run prints, wherever it is trained."""
+        return self.folder.parent / ".logs" / f"{self.key}.log"
+
+    def again(self) -> Job:
+        """The same after an interruption: what was begun afresh goes on from there."""
+        return replace(self, fresh=self.fresh and RunStore(self.work).get(self.spec) is not None)
 
 
 def work_on(job: Job, patient: bool = True, report: Callable | None = None) -> str | type[Busy] | None:
@@ -79,73 +108,160 @@ def work_on(job: Job, patient: bool = True, report: Callable | None = None) -> s
     return None
 
 
-Engine = Callable[[list[Job], Board], dict[str, str]]  # returns key -> failure
+def logged(job: Job, patient: bool) -> str | type[Busy] | None:
+    """`work_on`, with what it prints in the run's own log; where that cannot be written, in none."""
+    now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    try:
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        log = open(job.log, "a", buffering=1, encoding="utf-8")
+        print(f"{now}, {platform.node()}, process {os.getpid()}: {job.key} on {job.device}", file=log)
+    except OSError:
+        return work_on(job, patient)
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        outcome = work_on(job, patient)
+    with contextlib.suppress(OSError), log:
+        print({None: "finished", Busy: "another process is at it"}.get(outcome, outcome), file=log)
+    return outcome
 
 
-def serial(jobs: list[Job], board: Board) -> dict[str, str]:
+Engine = Callable[[list[Job], Board, int | None], dict[str, str]]  # (.., workers) -> failures by key
+
+
+def serial(jobs: list[Job], board: Board, workers: int | None = None) -> dict[str, str]:
     """One after another, in this process."""
 
     def attempt(jobs: list[Job], patient: bool) -> Iterator[tuple[Job, Any]]:
         for job in jobs:
             yield job, work_on(job, patient, partial(board.update, job.key))
 
-    return _in_two_rounds(jobs, board, attempt)
+    return _in_rounds(jobs, board, attempt)
 
 
-def processes(jobs: list[Job], board: Board) -> dict[str, str]:
-    """Side by side on this machine, one process and one thread each, no more than cores and memory allow."""
+def processes(jobs: list[Job], board: Board, workers: int | None = None) -> dict[str, str]:
+    """Side by side on this machine: on its cores, one thread each, or on its GPUs, as far as memory goes."""
 
     def attempt(jobs: list[Job], patient: bool) -> Iterator[tuple[Job, Any]]:
-        return side_by_side(
-            partial(work_on, patient=patient),
+        work = partial(logged, patient=patient)
+        return side_by_side(work, jobs, places(jobs, workers), idle=partial(_show, board))
+
+    # A process sees one GPU only.
+    return _in_rounds([replace(job, device="cuda") if job.gpu else job for job in jobs], board, attempt)
+
+
+def submitit(jobs: list[Job], board: Board, workers: int | None = None) -> dict[str, str]:
+    """Each run a SLURM job; where there is no SLURM, a process here."""
+
+    def attempt(jobs: list[Job], patient: bool) -> Iterator[tuple[Job, Any]]:
+        return through_submitit(
+            partial(logged, patient=patient),
             jobs,
-            workers(jobs),
+            workers,
+            folder=Path(jobs[0].work) / ".submitit",
+            request=lambda job: slurm_request(job.memory, job.seconds, gpu=job.gpu),
+            local=beside(jobs),
             environment=WORKER_ENVIRONMENT,
-            idle=lambda running: board.read({job.key: job.folder for job in running}),
+            again=Job.again,
+            idle=partial(_show, board),
         )
 
-    return _in_two_rounds(jobs, board, attempt)
+    return _in_rounds(jobs, board, attempt)
 
 
-def _in_two_rounds(jobs: list[Job], board: Board, attempt: Callable) -> dict[str, str]:
-    """First what nobody is at, then, waiting, what others were at: so several processes share the work."""
+def dask(jobs: list[Job], board: Board, workers: int | None = None) -> dict[str, str]:
+    """Each run a task of a dask.distributed cluster; without one, of workers here."""
+
+    def attempt(jobs: list[Job], patient: bool) -> Iterator[tuple[Job, Any]]:
+        return through_dask(
+            partial(logged, patient=patient),
+            jobs,
+            workers,
+            request=lambda job: dask_request(job.memory, gpu=job.gpu),
+            local=beside(jobs),
+            environment=WORKER_ENVIRONMENT,
+            idle=partial(_show, board),
+        )
+
+    return _in_rounds(jobs, board, attempt)
+
+
+def _show(board: Board, running: list[Job]) -> None:
+    board.read({job.key: job.folder for job in running})
+
+
+def _in_rounds(jobs: list[Job], board: Board, attempt: Callable) -> dict[str, str]:
+    """First what nobody is at, then, waiting, what others were at: so several processes share the work.
+
+    A run whose process or machine died is tried once more in a later round: it resumes from its checkpoint.
+    """
     failures: dict[str, str] = {}
-    for patient in (False, True):
+    died, patient = set(), False
+    while jobs:
         left = []
         with contextlib.closing(attempt(jobs, patient)) as outcomes:
             for job, outcome in outcomes:
                 if outcome is Busy:
                     left.append(job)
                     continue
+                if outcome is Died and job.key not in died:
+                    died.add(job.key)
+                    left.append(job.again())
+                    continue
                 if outcome is Died:
-                    failures[job.key] = "its process died (killed, or out of memory); what it did is kept"
+                    failures[job.key] = (
+                        "its process died twice (killed, or out of memory); what it did is kept"
+                    )
                 elif outcome:
                     failures[job.key] = outcome
+                elif not _seen(job):
+                    failures[job.key] = (
+                        f"finished, but not in {job.work}: expected a folder that all workers share"
+                    )
                 board.finish(job.key)
-        jobs = left
-        if not jobs:
-            break
+        jobs, patient = left, True
     return failures
 
 
-def workers(jobs: list[Job]) -> int:
-    """How many of `jobs` fit beside one another."""
-    fit = int(psutil.virtual_memory().available // max(1e6 * job.spec.memory_mb for job in jobs))
-    return max(1, min(len(jobs), cores(), fit))
+def _seen(job: Job) -> bool:
+    """Whether the result of a run is here."""
+    deadline = time.monotonic() + SEEN_WITHIN
+    while RunStore(job.work).get(job.spec) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
 
 
-ENGINES: dict[str, Engine] = {"serial": serial, "processes": processes}
+def beside(jobs: list[Job], workers: int | None = None) -> int:
+    """How many of `jobs` fit beside one another on the cores here; at most `workers`, if that is given."""
+    fit = int(psutil.virtual_memory().available // max(job.memory for job in jobs))
+    return max(1, min(len(jobs), workers or cores(), fit))
 
 
-def choose(engine: str, jobs: list[Job], device: torch.device, seconds: float) -> str:
-    """What "auto" means: processes for several runs of some length on a CPU with several cores, else serial.
+def places(jobs: list[Job], workers: int | None = None) -> list[dict[str, str]]:
+    """The environment of each process for `jobs`: a core, or a GPU."""
+    if not jobs[0].gpu:
+        return [WORKER_ENVIRONMENT] * beside(jobs, workers)
+    need = max(job.memory for job in jobs)
+    gpus = assigned(devices(torch.device(jobs[0].device)), need, workers)[: len(jobs)]
+    return [WORKER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus]
+
+
+ENGINES: dict[str, Engine] = {e.__name__: e for e in (serial, processes, submitit, dask)}
+ELSEWHERE = ("submitit", "dask")  # on machines that may have other devices
+
+
+def choose(
+    engine: str, jobs: list[Job], device: torch.device, seconds: float, workers: int | None = None
+) -> str:
+    """What "auto" means: processes for several runs of some length where there are several cores, on a GPU
+    several of those (or `workers`), else serial.
 
     Raises:
         ValueError: for an unknown engine.
     """
     if engine == "auto":
-        several = len(jobs) > 1 and cores() > 1 and seconds > WORTH_PROCESSES
-        return "processes" if device.type == "cpu" and several else "serial"
+        side = workers or parallel(device)
+        return "processes" if min(len(jobs), side) > 1 and seconds > WORTH_PROCESSES else "serial"
     if engine not in ENGINES:
         raise ValueError(f"expected an engine of {sorted(ENGINES)} or 'auto'; got {engine!r}")
     return engine
@@ -156,6 +272,7 @@ def run_all(
     *,
     store: RunStore,
     engine: str = "auto",
+    workers: int | None = None,
     fresh: bool = False,
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -163,7 +280,9 @@ def run_all(
     """The runs of `specs`, in their order: found in `store`, resumed, or trained.
 
     Args:
-        engine: "serial", "processes" (same numbers), "auto", or one added to `ENGINES`.
+        engine: "serial", "processes", "submitit", "dask" (same numbers), "auto", or one added to `ENGINES`.
+        workers: how many runs at a time, as far as memory goes; None: one on each core or GPU here, or as
+            many as the cluster takes.
         fresh: train all again.
         device: "cpu", "cuda" or "cuda:1".
         progress: show one line with the progress of all runs.
@@ -178,16 +297,16 @@ def run_all(
         print(f"eqflow: {trouble}: trained again", file=sys.stderr, flush=True)
     expected = {key: seconds_of(spec, store, device=device) for key, spec in todo.items()}
     jobs = [
-        Job(spec, key, str(store.work), store.folder(spec), str(device), fresh)
+        Job(spec, key, str(store.work), store.folder(spec), str(device), fresh, expected[key])
         for key, spec in sorted(todo.items(), key=lambda item: -expected[item[0]])  # the longest first
     ]
-    chosen = ENGINES[choose(engine, jobs, device, sum(expected.values()))]
+    chosen = ENGINES[choose(engine, jobs, device, sum(expected.values()), workers)]
     if jobs:
         board = Board(
             {j.key: (f"{j.spec.model}-s{j.spec.seed}", expected[j.key]) for j in jobs}, show=progress
         )
         try:
-            failures = chosen(jobs, board)
+            failures = chosen(jobs, board, workers)
         finally:
             board.close()
         if failures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from typing import Any, TypeVar
 
@@ -22,47 +22,50 @@ class Died:
 def side_by_side(
     function: Callable[[Item], Any],
     items: Iterable[Item],
-    count: int,
+    places: Sequence[Mapping[str, str]],
     *,
-    environment: Mapping[str, str] | None = None,
     idle: Callable[[list[Item]], None] = lambda running: None,
 ) -> Iterator[tuple[Item, Any]]:
     """Yield (item, function(item)) as the calls end; (item, Died) for one whose process died.
 
     Args:
-        count: of processes.
-        environment: variables that they start with, beside this process's own.
+        places: for each process the variables that it starts with, beside this one's own.
         idle: called twice a second with the items under way.
 
     Raises:
         Exception: what a call raised; the others are ended then, as they are when the caller stops asking.
     """
     # A pool breaks as a whole, so each process is a pool of its own.
-    todo, free, running = deque(items), [], {}
+    todo, running = deque(items), {}
+    free = [(place, None) for place in reversed(places)]  # a process is started when there is a call for it
     try:
         while todo or running:
-            while todo and len(running) < count:
-                pool = free.pop() if free else _process(environment)
+            while todo and free:
+                place, pool = free.pop()
+                pool = pool or _process(place)
                 try:
                     future = pool.submit(function, todo[0])
                 except BrokenExecutor:  # it died between two calls
                     pool.shutdown(wait=True, kill_workers=True)
+                    free.append((place, None))
                 else:
-                    running[future] = (pool, todo.popleft())
+                    running[future] = (place, pool, todo.popleft())
             over, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in over:
-                pool, item = running.pop(future)
+                place, pool, item = running.pop(future)
                 if isinstance(future.exception(), BrokenExecutor):
                     pool.shutdown(wait=True, kill_workers=True)
+                    free.append((place, None))
                     yield item, Died
                 else:
-                    free.append(pool)
+                    free.append((place, pool))
                     yield item, future.result()
-            idle([item for _, item in running.values()])
+            idle([item for *_, item in running.values()])
     finally:
-        for pool in (*free, *(pool for pool, _ in running.values())):
-            pool.shutdown(wait=True, kill_workers=True)
+        for _, pool, *_ in (*free, *running.values()):
+            if pool:
+                pool.shutdown(wait=True, kill_workers=True)
 
 
-def _process(environment: Mapping[str, str] | None) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, env=environment, initializer=end_with, initargs=(os.getpid(),))
+def _process(place: Mapping[str, str]) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, env=dict(place), initializer=end_with, initargs=(os.getpid(),))

@@ -9,10 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from test_clusters import EXTRAS
 from toy_experiment import spec
 
 from eqflow.study.experiments.profiles import settings
 from eqflow.study.experiments.registry import runs_for
+from eqflow.study.runs import cost
 from eqflow.study.runs import engines as engine
 from eqflow.study.runs.cost import estimate, seconds_of
 from eqflow.study.runs.engines import RunsFailed, run_all
@@ -25,20 +27,6 @@ HERE = Path(__file__).parents[1]
 @pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path / "work")
-
-
-def test_processes_give_the_same_numbers_as_serial(tmp_path):
-    specs = [s for s in runs_for("12", "smoke") if s.model in ("grnn", "fernn_v2")]
-    serial, side = RunStore(tmp_path / "serial"), RunStore(tmp_path / "side")
-    before = torch.get_num_threads()
-    one = run_all(specs, store=serial, engine="serial", progress=False)
-    two = run_all(specs, store=side, engine="processes", progress=False)
-    assert torch.get_num_threads() == before
-    for a, b, which in zip(one, two, specs, strict=True):
-        assert a.spec == which and a.key == b.key and a.metrics == b.metrics and a.curve == b.curve
-        for name in ("metrics.json", "weights.safetensors"):
-            assert (a.path / name).read_bytes() == (b.path / name).read_bytes()
-    assert one[0].metrics != one[1].metrics
 
 
 def test_a_run_takes_one_thread(store):
@@ -69,17 +57,16 @@ def test_a_failing_run_stops_only_itself(store, name):
 
 def test_a_dying_process_stops_only_its_run(store):
     specs = [spec("dies"), spec(), spec(seed=1)]
-    with pytest.raises(RunsFailed, match=r"1 of 3 runs failed\ndies-.*its process died"):
+    with pytest.raises(RunsFailed, match=r"1 of 3 runs failed\ndies-.*its process died twice"):
         run_all(specs, store=store, engine="processes", progress=False)
     assert store.get(specs[1]) and store.get(specs[2])
 
 
-def test_after_a_death_the_others_still_go_side_by_side(store, tmp_path, monkeypatch):
+def test_after_a_death_the_others_still_go_side_by_side(store, tmp_path):
     """Two runs wait for one another, after a third has taken its process along."""
-    monkeypatch.setattr(engine, "workers", lambda jobs: min(2, len(jobs)))
     specs = [spec("dies", steps=24), *(spec("meets", seed, place=str(tmp_path)) for seed in (0, 1))]
     with pytest.raises(RunsFailed, match="1 of 3 runs failed"):
-        run_all(specs, store=store, engine="processes", progress=False)
+        run_all(specs, store=store, engine="processes", workers=2, progress=False)
     assert store.get(specs[1]) and store.get(specs[2])
 
 
@@ -100,15 +87,21 @@ def test_a_run_that_another_process_is_at_is_left_for_the_end(store):
     assert [run.spec for run in done] == [first, second]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_workers_end_with_their_parent(tmp_path, how):
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("processes", signal.SIGINT), ("processes", signal.SIGKILL), ("dask", signal.SIGKILL)]
+    + [("submitit", signal.SIGINT)],  # its jobs survive a kill, as on SLURM, where they are elsewhere
+)
+def test_workers_end_with_their_parent(tmp_path, name, how):
+    if name in EXTRAS:
+        pytest.importorskip(EXTRAS[name][0], reason=f"ENGINE={name} is an extra")
     code = (
         # A shell starts background jobs with SIGINT ignored, and children inherit that.
         "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from toy_experiment import spec\nfrom eqflow.study.runs.engines import run_all\n"
         "from eqflow.study.runs.store import RunStore\n"
         f"store = RunStore({str(tmp_path)!r})\n"
-        "run_all([spec('slow', s, steps=2000) for s in (0, 1)], store=store, engine='processes')"
+        f"run_all([spec('slow', s, steps=2000) for s in (0, 1)], store=store, engine={name!r}, workers=2)"
     )
     environment = os.environ | {"PYTHONPATH": f"{HERE}:{HERE.parents[1]}"}
     process = subprocess.Popen(
@@ -137,7 +130,7 @@ def test_edited_code_is_never_passed_off_as_the_old(store):
 def test_engines_can_be_added(store, monkeypatch):
     taken = []
 
-    def cluster(jobs, board):
+    def cluster(jobs, board, workers):
         taken.extend(job.key for job in jobs)
         return engine.serial(jobs, board)
 
@@ -150,12 +143,19 @@ def test_engines_can_be_added(store, monkeypatch):
 
 def test_auto(monkeypatch):
     cpu, two = torch.device("cpu"), [None, None]
-    monkeypatch.setattr(engine, "cores", lambda: 2)
+    monkeypatch.setattr(cost, "cores", lambda: 2)
     assert engine.choose("auto", two, cpu, 100.0) == "processes"
     assert engine.choose("auto", two, cpu, 3.0) == "serial"  # over before the processes have started
     assert engine.choose("auto", two[:1], cpu, 100.0) == "serial"
-    assert engine.choose("auto", two, torch.device("cuda"), 100.0) == "serial"
-    monkeypatch.setattr(engine, "cores", lambda: 1)
+    assert engine.choose("auto", two, cpu, 100.0, 1) == "serial"
+    cuda, first = torch.device("cuda"), torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert engine.choose("auto", two, cuda, 100.0) == "serial"
+    assert engine.choose("auto", two, cuda, 100.0, 2) == "processes"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert engine.choose("auto", two, cuda, 100.0) == "processes"
+    assert engine.choose("auto", two, first, 100.0) == "serial"
+    monkeypatch.setattr(cost, "cores", lambda: 1)
     assert engine.choose("auto", two, cpu, 100.0) == "serial"
 
 
@@ -170,6 +170,46 @@ def test_cost_is_measured_where_it_can_be(store):
     after = estimate(specs, store)
     assert (after.to_train, after.found) == (len(specs) - 1, 1)
     assert estimate([specs[0]], store).seconds == 0
+
+
+def test_cost_on_more_workers(store, monkeypatch):
+    """As many equal runs as workers take as long as one; memory is that of those at a time."""
+    specs = [spec(seed=s) for s in range(8)]
+    one, two, eight, ninety = (estimate(specs, store, workers=n) for n in (1, 2, 8, 90))
+    assert one.seconds == 8 * 12 and two.seconds == 4 * 12 and eight.seconds == 12
+    assert ninety == eight and eight.memory_bytes == 8 * one.memory_bytes
+    monkeypatch.setattr(cost, "cores", lambda: 4)
+    assert estimate(specs, store) == estimate(specs, store, workers=4)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert estimate(specs, store, device="cuda") == two
+
+
+def test_a_run_that_cannot_be_seen_here_is_not_passed_off_as_trained(store, monkeypatch):
+    """A machine that trained it into a folder of its own."""
+    monkeypatch.setattr(engine, "SEEN_WITHIN", 0.0)
+
+    def nowhere(jobs, board, workers):
+        return engine._in_rounds(jobs, board, lambda jobs, patient: ((job, None) for job in jobs))
+
+    monkeypatch.setitem(engine.ENGINES, "nowhere", nowhere)
+    with pytest.raises(RunsFailed, match="expected a folder that all workers share"):
+        run_all([spec()], store=store, engine="nowhere", progress=False)
+
+
+def test_a_log_that_cannot_be_written_stops_no_run(store):
+    (store.work / "toy").mkdir(parents=True)
+    (store.work / "toy/.logs").touch()  # no folder can be made there
+    run_all([spec()], store=store, engine="processes", progress=False)
+    assert store.get(spec()) and (store.work / "toy/.logs").read_text() == ""
+
+
+def test_fresh_runs_that_died_go_on_from_where_they_were(store):
+    job = engine.Job(
+        spec(), store.key(spec()), "toy_experiment", str(store.work), store.folder(spec()), "cpu", True
+    )
+    assert not job.again().fresh  # nothing old is there: what there is was begun afresh
+    run_all([spec()], store=store, progress=False)
+    assert job.again().fresh  # the old run is still there, so it had not begun
 
 
 def test_progress_of_all_runs_is_one_line(capsys):
