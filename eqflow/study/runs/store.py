@@ -199,8 +199,10 @@ class RunStore:
             return f"hit: {run.status} run {run.key}"
         if not trouble:
             state, trouble = load_state(self.folder(spec))
-            if state:
+            if state is not None and "step" in state:
                 return f"resumes at step {state['step']} of {spec.config['steps']}"
+            if state is not None:
+                trouble = f"checkpoint of {self.key(spec)} is of another layout"
         return f"missed: {trouble or self._nearest(spec)}"
 
     def _nearest(self, spec: RunSpec) -> str:
@@ -306,7 +308,10 @@ def load_state(folder: Path) -> tuple[dict | None, str]:
         head, _, payload = (folder / CHECKPOINT).read_bytes().partition(b"\n")
         if head != HEADER + hashlib.sha256(payload).hexdigest().encode():
             raise ValueError("its content does not have its checksum")
-        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True), ""
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError(f"expected a dict; got {type(state).__name__}")
+        return state, ""
     except FileNotFoundError:
         return None, ""
     except Exception as error:  # whatever a file makes torch raise, the answer is to train from the start

@@ -181,6 +181,13 @@ def test_a_damaged_checkpoint_is_said_and_trained_from_the_start(store, capsys):
         assert (whole.path / name).read_bytes() == (again.path / name).read_bytes()
 
 
+def test_a_checkpoint_that_holds_no_state_is_damaged(store):
+    interrupt_at(store, spec(), 6)
+    save_state(store.folder(spec()), [6])
+    assert store.why(spec()).endswith("is damaged (expected a dict; got list)")
+    assert train_run(spec(), store).metrics["steps"] == 12
+
+
 def shorten(state: dict) -> None:
     name = min(state["model"])
     state["model"][name] = state["model"][name][:-1]
@@ -203,6 +210,7 @@ def test_a_checkpoint_of_another_layout_is_said_and_trained_from_the_start(store
     state, _ = load_state(folder)
     LAYOUTS[layout](state)
     save_state(folder, state)
+    assert ("is of another layout" in store.why(spec())) == ("step" not in state)
     again = train_run(spec(), store)
     assert "is of another layout" in capsys.readouterr().err
     for name in ("metrics.json", "weights.safetensors"):
