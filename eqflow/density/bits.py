@@ -98,11 +98,8 @@ def bits_per_dim(
             f"expected integers 0..{levels - 1} or dequantized numbers in [0, 1]; got {images.min():g} to "
             f"{images.max():g}, {images.dtype}"
         )
-    elif step := _grey_step(images, levels):
-        raise ValueError(
-            f"expected dequantized numbers; got multiples of 1/{step} only. Pass the integers "
-            f"0..{levels - 1}, or add the noise first, with dequantize"
-        )
+    else:
+        require_noise(images, levels)
     with _evaluating(density):
         repeats = 1 if density.exact else repeats
         runs = [_terms(density, images, context, batch_size) for _ in range(repeats)]
@@ -121,13 +118,15 @@ def _estimated(density: nn.Module) -> list[str]:
     return [type(module).__name__ for module in modules if not module.exact]
 
 
-def _grey_step(images: Tensor, levels: int) -> int | None:
-    """1 / the step between grey values, if all numbers are such: x / 255, or x / 256 without noise."""
+def require_noise(images: Tensor, levels: int) -> None:
+    """ValueError if all numbers are grey values, x / 255, or x / 256 without noise."""
     for step in (levels - 1, levels):
         scaled = images.double() * step  # in float32 k / 255 is off by 1e-5 of a step
         if ((scaled - scaled.round()).abs() < 1e-3).all():
-            return step
-    return None
+            raise ValueError(
+                f"expected dequantized numbers; got multiples of 1/{step} only. Pass the integers "
+                f"0..{levels - 1}, or add the noise first, with dequantize"
+            )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from eqflow.fitting import fit as fit_task
 from eqflow.fitting import split
 from eqflow.training import Task, Trained
 
+from .bits import require_noise
 from .elementwise import ActNorm, dequantize, initialize
 from .flow import NormalizingFlow
 from .residual import GResidual
@@ -90,7 +91,8 @@ def fit(
         images, else in nats per event.
 
     Raises:
-        ValueError: for events or labels of another form.
+        ValueError: for events or labels of another form, and for floating-point images that are grey values
+            without noise, on which a density can be as high as it likes.
         StateError: for a checkpoint that is damaged, or of another model, data or setting.
         TrainingError: at a loss or gradient that is not finite.
     """
@@ -100,6 +102,8 @@ def fit(
     shape = events.shape[1:] if carried is None else carried.bijection.event_shape
     _check(shape, "events", events, "context", context)
     integers = not events.is_floating_point()
+    if events.ndim == 4 and not integers:
+        require_noise(events[:FIRST_EVENTS], levels)
     if validation is None:
         trained_on, held_out = split(len(events), seed)
         validation, validation_context = events[held_out], None if context is None else context[held_out]
@@ -177,6 +181,8 @@ def _check(
     shape: tuple[int | None, ...], name: str, events: Tensor, of_labels: str, labels: Tensor | None
 ) -> None:
     """ValueError for events that are not of a shape, or labels that are not one for each."""
+    if not isinstance(events, Tensor):
+        raise ValueError(f"expected {name} as a torch.Tensor; got {type(events).__name__}")
     wanted = ", ".join("any" if size is None else str(size) for size in shape)
     kind = events.dtype == torch.uint8 or events.is_floating_point()
     sizes = events.shape[1:]

@@ -66,7 +66,7 @@ def fit(
     """
     parameter = next(model.parameters())
     generator = torch.Generator().manual_seed(seed)
-    if isinstance(videos, Tensor):
+    if not callable(videos):
         _check(videos, inputs, "videos")
         if validation is None:
             trained_on, held_out = split(len(videos), seed)
@@ -119,6 +119,8 @@ def fit(
 
 def _check(videos: Tensor, inputs: int, name: str) -> None:
     """ValueError for what are no videos that go on after `inputs` frames."""
+    if not isinstance(videos, Tensor):
+        raise ValueError(f"expected {name} as a torch.Tensor; got {type(videos).__name__}")
     kind = videos.dtype == torch.uint8 or videos.is_floating_point()
     if not (kind and videos.ndim == 5 and len(videos) and videos.shape[1] > inputs >= 1):
         raise ValueError(

@@ -209,7 +209,9 @@ def test_it_trains_in_the_type_of_the_parameters():
         (torch.zeros(0, 1, 6, 6), "N >= 1"),
         (torch.zeros(8, 1, 6, 6, dtype=torch.int32), "uint8 or floating point; got .* torch.int32"),
         (torch.full((8, 1, 6, 6), math.nan), "expected finite events"),
-        (torch.zeros(1, 1, 6, 6), "expected at least 2 examples"),
+        (torch.rand(1, 1, 6, 6), "expected at least 2 examples"),
+        (torch.rand(8, 1, 6, 6).numpy(), "expected events as a torch.Tensor; got ndarray"),
+        (torch.arange(288).view(8, 1, 6, 6) % 256 / 255, r"dequantized numbers; got multiples of 1/255 only"),
     ],
 )
 def test_events_that_do_not_fit_are_refused(data, says):

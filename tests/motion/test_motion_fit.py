@@ -97,6 +97,11 @@ def test_bytes_are_what_their_quotients_are():
         (torch.zeros(8, 6, 8, 8), r"expected videos \(N, T, C, H, W\)"),
         (torch.zeros(8, 6, 1, 8, 8, dtype=torch.int64), "torch.int64"),
         (torch.full((8, 6, 1, 8, 8), math.inf), "expected finite videos"),
+        (torch.zeros(8, 6, 1, 8, 8).numpy(), "expected videos as a torch.Tensor; got ndarray"),
+        (
+            lambda n, generator: torch.zeros(n, 6, 1, 8, 8).numpy(),
+            "expected validation as a torch.Tensor; got",
+        ),
         (lambda n, generator: torch.zeros(n, 6, 8, 8), r"expected validation \(N, T, C, H, W\)"),
     ],
 )
