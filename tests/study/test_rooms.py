@@ -55,7 +55,7 @@ def test_rooms_import_one_way():
     [
         ("runs", "from ..experiments.registry import NOTEBOOKS", "experiments"),
         ("runs", "from .. import verdicts", "verdicts"),
-        ("verdicts", "import eqflow.study.notebooks.report", "notebooks"),
+        ("verdicts", "import eqflow.study.notebooks.figures", "notebooks"),
         ("experiments", "def f():\n    from eqflow.study import doctor", "doctor"),
         ("attic", "from ..files import atomic_write", "files"),
     ],
@@ -64,7 +64,7 @@ def test_an_import_the_wrong_way_is_found(tmp_path, room, line, other):
     for name in ORDER[1:5]:
         (tmp_path / name).mkdir()
     (tmp_path / room).mkdir(exist_ok=True)
-    (tmp_path / "notebooks/good.py").write_text("from ..runs import Run\nfrom . import report\n")
+    (tmp_path / "notebooks/good.py").write_text("from ..runs import Run\nfrom . import figures\n")
     assert wrong(tmp_path) == []
     (tmp_path / room / "planted.py").write_text(line + "\n")
     assert wrong(tmp_path) == [f"{room}/planted.py: {other}"]

@@ -1,1 +1,1 @@
-"""What a notebook calls (`notebook`, `report`, `curves`, `meters`), and what executes and publishes it."""
+"""What a notebook calls (`notebook`, `figures`, `curves`, `meters`), and what executes and publishes it."""

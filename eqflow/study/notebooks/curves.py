@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .report import label_lines, render, show_images, style_of
+from .figures import label_lines, render, show_images, style_of
 
 
 def history(runs: Iterable, model: str, column: str) -> np.ndarray:

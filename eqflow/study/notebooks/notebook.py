@@ -33,7 +33,7 @@ from ..runs import RunSpec, RunStore, run_all
 from ..runs.surroundings import surroundings
 from ..verdicts import ClaimError, Evidence, Verdict, judge, load_claims
 from ..verdicts.scoreboard import scoreboard
-from . import provenance, report
+from . import figures, provenance
 
 
 class IdentityFailed(AssertionError):
@@ -138,7 +138,7 @@ class Notebook:
         self._count = {"figure": 0, "table": 0}
         self._begun = time.perf_counter()
         self._out = output_dir() / profile.name
-        mpl.rcParams.update(report.RC)  # this kernel belongs to the notebook
+        mpl.rcParams.update(figures.RC)  # this kernel belongs to the notebook
         _show_no_figure_by_itself()
 
     @functools.cached_property
@@ -214,7 +214,7 @@ class Notebook:
             dataset: what the numbers were computed on.
         """
         about = self._about(alt, caption, claims, dataset)
-        png = report.save_figure(fig, self._folder("figures"), name, about=about, data=data)
+        png = figures.save_figure(fig, self._folder("figures"), name, about=about, data=data)
         plt.close(fig)
         self._show(png, about)
 
@@ -232,14 +232,14 @@ class Notebook:
         """Keep and show frames as a looping animation that needs no kernel and no script.
 
         Args:
-            frames: PIL images, float (H, W) in [0, 1], uint8 (H, W[, 3]), e.g. of ``report.render(fig)``.
+            frames: PIL images, float (H, W) in [0, 1], uint8 (H, W[, 3]), e.g. of ``figures.render(fig)``.
         """
         about = self._about(alt, caption, claims, dataset)
-        self._show(report.save_player(frames, self._folder("figures"), name, about=about, fps=fps), about)
+        self._show(figures.save_player(frames, self._folder("figures"), name, about=about, fps=fps), about)
 
     def table(self, frame: pd.DataFrame, name: str, *, caption: str, dataset: str | None = None) -> None:
         """Keep (csv, md) and show a small table; units stand in its column names, as in "time (s)"."""
-        text = report.save_table(frame, self._folder("tables"), name)
+        text = figures.save_table(frame, self._folder("tables"), name)
         self._count["table"] += 1
         basis = self._basis((), dataset)
         self._print(f"**Table {self._count['table']}.** {caption}  \n*{basis}*\n\n{text}")

@@ -13,24 +13,24 @@ import pytest
 from PIL import Image
 
 from eqflow.study.files import markdown_table
-from eqflow.study.notebooks import report
+from eqflow.study.notebooks import figures
 
 ABOUT = {"alt": "The blue line stays below the orange one.", "caption": "Two lines.", "claims": ["A5"]}
 
 
 def lines():
-    with report.use_style():
+    with figures.use_style():
         fig, ax = plt.subplots()
-        ax.semilogy([1, 2, 3], [1e-1, 1e-2, 1e-3], **report.style_of("fernn_v2"))
-        ax.semilogy([1, 2, 3], [1e-1, 1e-1, 1.2e-3], **report.style_of("grnn"))
-        report.label_lines(ax)
+        ax.semilogy([1, 2, 3], [1e-1, 1e-2, 1e-3], **figures.style_of("fernn_v2"))
+        ax.semilogy([1, 2, 3], [1e-1, 1e-1, 1.2e-3], **figures.style_of("grnn"))
+        figures.label_lines(ax)
     return fig
 
 
 def test_a_figure_is_four_files_and_the_same_bytes_twice(tmp_path):
     for folder in ("a", "b"):
         fig = lines()
-        report.save_figure(fig, tmp_path / folder, "loss", about=ABOUT)
+        figures.save_figure(fig, tmp_path / folder, "loss", about=ABOUT)
         plt.close(fig)
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
     assert files == ["loss.csv", "loss.json", "loss.png", "loss.svg"]
@@ -42,23 +42,23 @@ def test_a_figure_is_four_files_and_the_same_bytes_twice(tmp_path):
 
 def test_other_numbers_are_other_bytes(tmp_path):
     fig = lines()
-    first = report.save_figure(fig, tmp_path, "loss", about=ABOUT)
+    first = figures.save_figure(fig, tmp_path, "loss", about=ABOUT)
     fig.axes[0].get_lines()[0].set_ydata([1, 1, 1])
-    assert report.save_figure(fig, tmp_path, "loss", about=ABOUT) != first
+    assert figures.save_figure(fig, tmp_path, "loss", about=ABOUT) != first
     plt.close(fig)
 
 
 def test_the_numbers_drawn_are_read_off_the_figure():
     fig = lines()
-    frame = report.drawn(fig)
+    frame = figures.drawn(fig)
     plt.close(fig)
     assert list(frame[frame["series"] == "FERNN-V2"]["y"]) == [1e-1, 1e-2, 1e-3]
-    with report.use_style():
+    with figures.use_style():
         fig, (left, right) = plt.subplots(1, 2)
         left.bar([0, 1], [3, 4])
         left.scatter([5], [6], label="points")
         right.imshow(np.arange(6).reshape(2, 3))
-    frame = report.drawn(fig)
+    frame = figures.drawn(fig)
     plt.close(fig)
     assert list(frame[frame["series"] == "bars"]["y"]) == [3, 4]
     assert list(frame[frame["series"] == "points"]["x"]) == [5]
@@ -67,7 +67,7 @@ def test_the_numbers_drawn_are_read_off_the_figure():
 
 def test_given_data_are_kept_instead(tmp_path):
     fig = lines()
-    report.save_figure(fig, tmp_path, "loss", about=ABOUT, data=pd.DataFrame({"x": [1 / 3]}))
+    figures.save_figure(fig, tmp_path, "loss", about=ABOUT, data=pd.DataFrame({"x": [1 / 3]}))
     plt.close(fig)
     assert (tmp_path / "loss.csv").read_text() == "x\n0.333333\n"
 
@@ -75,27 +75,27 @@ def test_given_data_are_kept_instead(tmp_path):
 @pytest.mark.parametrize("alt", ["", "a plot", "Figure 3"])
 def test_alt_text_states_a_finding(tmp_path, alt):
     with pytest.raises(ValueError, match="states the finding"):
-        report.save_figure(plt.figure(), tmp_path, "loss", about={**ABOUT, "alt": alt})
+        figures.save_figure(plt.figure(), tmp_path, "loss", about={**ABOUT, "alt": alt})
     plt.close("all")
 
 
 @pytest.mark.parametrize("name", ["Loss", "loss.png", "../loss", "", "loss curve"])
 def test_names_are_snake_case(tmp_path, name):
     with pytest.raises(ValueError, match="snake_case"):
-        report.save_table(pd.DataFrame({"a": [1]}), tmp_path, name)
+        figures.save_table(pd.DataFrame({"a": [1]}), tmp_path, name)
 
 
 def test_no_two_models_look_alike_in_one_comparison():
     together = ["grnn", "grnn_matched", "fernn_v1", "fernn_v2", "fernn_v4", "grnn_plus", "cnn3d", "black"]
     for key in ("color", "marker", "label"):
-        assert len({report.style_of(m)[key] for m in together}) == len(together), key
+        assert len({figures.style_of(m)[key] for m in together}) == len(together), key
     with pytest.raises(KeyError, match="no style for 'resnet'"):
-        report.style_of("resnet")
+        figures.style_of("resnet")
 
 
 def test_style_ends_with_its_block():
     before = dict(mpl.rcParams)
-    with report.use_style():
+    with figures.use_style():
         assert mpl.rcParams["axes.spines.top"] is False
     assert dict(mpl.rcParams) == before
 
@@ -111,25 +111,25 @@ def test_labels_at_line_ends_do_not_overlap():
 
 def test_images_share_a_scale_and_errors_are_centred():
     images = np.linspace(0, 1, 2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    fig = report.show_images([images[0], images[1], images[1] - 0.2], signed=[False, False, True])
+    fig = figures.show_images([images[0], images[1], images[1] - 0.2], signed=[False, False, True])
     shown = [i for ax in fig.axes for i in ax.get_images()][:9]
     plt.close(fig)
     assert {i.get_clim() for i in shown[:6]} == {(0.0, 1.0)} and shown[0].get_cmap().name == "cividis"
     low, high = shown[-1].get_clim()
     assert low == -high and shown[-1].get_cmap().name == "RdBu_r"
     with pytest.raises(ValueError, match="expected images"):
-        report.show_images([[np.zeros((3, 4, 5))]])
+        figures.show_images([[np.zeros((3, 4, 5))]])
 
 
 def test_player_loops_and_enlarges(tmp_path):
     frames = [np.roll(np.eye(16), k, axis=1) for k in range(5)]
-    png = report.save_player(frames, tmp_path, "moving", about=ABOUT, fps=4)
+    png = figures.save_player(frames, tmp_path, "moving", about=ABOUT, fps=4)
     gif = Image.open(tmp_path / "moving.gif")
     assert gif.n_frames == 5 and gif.info["loop"] == 0 and gif.info["duration"] == 250
     assert gif.width >= 160
     moving = Image.open(io.BytesIO(png))
     assert moving.n_frames == 5 and moving.is_animated
-    again = report.save_player(frames, tmp_path / "again", "moving", about=ABOUT, fps=4)
+    again = figures.save_player(frames, tmp_path / "again", "moving", about=ABOUT, fps=4)
     assert again == png
     gif.close(), moving.close()
 
@@ -139,19 +139,19 @@ def test_player_loops_and_enlarges(tmp_path):
 )
 def test_player_says_what_it_expects(tmp_path, frames):
     with pytest.raises(ValueError, match="expected frames"):
-        report.save_player(frames, tmp_path, "moving", about=ABOUT, fps=4)
+        figures.save_player(frames, tmp_path, "moving", about=ABOUT, fps=4)
 
 
 def test_render_gives_pixels_and_closes():
     before = plt.get_fignums()
-    pixels = report.render(lines())
+    pixels = figures.render(lines())
     assert pixels.dtype == np.uint8 and pixels.shape[2] == 3 and pixels.std() > 1
     assert plt.get_fignums() == before
 
 
 def test_tables(tmp_path):
     frame = pd.DataFrame({"model": ["a|b", "c"], "MSE": [1.23456789e-3, math.nan], "n": [1, 2]})
-    text = report.save_table(frame, tmp_path, "errors")
+    text = figures.save_table(frame, tmp_path, "errors")
     assert text.splitlines()[1:3] == ["| --- | ---: | ---: |", "| a\\|b | 0.00123 | 1 |"]
     rows = list(csv.reader((tmp_path / "errors.csv").read_text().splitlines()))
     assert rows[1] == ["a|b", "0.00123457", "1"]
