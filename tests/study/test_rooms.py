@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,15 @@ def test_every_room_says_what_it_is_in_a_sentence():
     for room in ORDER[1:5]:
         said = ast.get_docstring(ast.parse((HOUSE / room / "__init__.py").read_text()))
         assert said.endswith(".") and "\n" not in said, room
+
+
+def test_the_design_page_names_files_that_are_there():
+    page = (HOUSE.parents[1] / "docs/design.md").read_text()
+    named = re.findall(r"`([\w/]+\.(?:py|yml))`", page)
+    places = [HOUSE.parents[1], HOUSE, *(HOUSE / room for room in ORDER[1:5])]
+    assert len(named) > 10
+    assert [name for name in named if not any((place / name).is_file() for place in places)] == []
+    assert all(f"| `{room}` |" in page for room in ORDER[1:5])
 
 
 def test_tests_mirror_the_rooms_and_know_no_private_name_of_another():

@@ -70,8 +70,7 @@ class Job:
         return torch.device(self.device).type == "cuda"
 
     @property
-    def memory(self) -> float:
-        """Bytes, a guess."""
+    def memory_bytes(self) -> float:
         return 1e6 * self.spec.memory_mb
 
     @property
@@ -157,7 +156,7 @@ def submitit(jobs: list[Job], board: Board, workers: int | None = None) -> dict[
             jobs,
             workers,
             folder=Path(jobs[0].work) / ".submitit",
-            request=lambda job: slurm_request(job.memory, job.seconds, gpu=job.gpu),
+            request=lambda job: slurm_request(job.memory_bytes, job.seconds, gpu=job.gpu),
             local=beside(jobs),
             environment=WORKER_ENVIRONMENT,
             again=Job.again,
@@ -175,7 +174,7 @@ def dask(jobs: list[Job], board: Board, workers: int | None = None) -> dict[str,
             partial(logged, patient=patient),
             jobs,
             workers,
-            request=lambda job: dask_request(job.memory, gpu=job.gpu),
+            request=lambda job: dask_request(job.memory_bytes, gpu=job.gpu),
             local=beside(jobs),
             environment=WORKER_ENVIRONMENT,
             idle=partial(_show, board),
@@ -233,7 +232,7 @@ def _seen(job: Job) -> bool:
 
 def beside(jobs: list[Job], workers: int | None = None) -> int:
     """How many of `jobs` fit beside one another on the cores here; at most `workers`, if that is given."""
-    fit = int(psutil.virtual_memory().available // max(job.memory for job in jobs))
+    fit = int(psutil.virtual_memory().available // max(job.memory_bytes for job in jobs))
     return max(1, min(len(jobs), workers or cores(), fit))
 
 
@@ -241,7 +240,7 @@ def places(jobs: list[Job], workers: int | None = None) -> list[dict[str, str]]:
     """The environment of each process for `jobs`: a core, or a GPU."""
     if not jobs[0].gpu:
         return [WORKER_ENVIRONMENT] * beside(jobs, workers)
-    need = max(job.memory for job in jobs)
+    need = max(job.memory_bytes for job in jobs)
     gpus = assigned(devices(torch.device(jobs[0].device)), need, workers)[: len(jobs)]
     return [WORKER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus]
 

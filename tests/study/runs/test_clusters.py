@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,13 +18,14 @@ import psutil
 import pytest
 from toy_experiment import spec
 
-from eqflow.study.experiments import runs_for
-from eqflow.study.runs import RunStore, clusters
+from eqflow.study.experiments.registry import runs_for
+from eqflow.study.runs import clusters
 from eqflow.study.runs import engines as engine
 from eqflow.study.runs.clusters import Resumable, dask_request, slurm_request, through_dask, through_submitit
 from eqflow.study.runs.engines import RunsFailed, run_all
 from eqflow.study.runs.pool import Died
 from eqflow.study.runs.progress import Board
+from eqflow.study.runs.store import RunStore
 
 HERE = Path(__file__).parents[1]
 GUIDE = (HERE.parents[1] / "docs/cluster.md").read_text()
@@ -345,6 +347,11 @@ def test_a_preempted_job_goes_on(monkeypatch, log):
     assert resumable.__submitit_checkpoint__("a") == (resumable, "A")
 
 
+def test_a_preempted_job_goes_on_as_submitit_calls_it():
+    needs("submitit")
+    assert Resumable(call, str.upper).__submitit_checkpoint__("a").result() == "done A"
+
+
 @pytest.mark.parametrize(("count", "expected"), [(None, 3), (2, 2)])
 @pytest.mark.parametrize("address", [None, "tcp://head:8786"])
 def test_dask_gets_the_runs_with_what_they_need(monkeypatch, log, count, expected, address):
@@ -397,8 +404,7 @@ def test_what_sbatch_reads(tmp_path, monkeypatch):
         (tmp_path / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("WHERE", str(tmp_path))
-    monkeypatch.setattr(engine, "memory_of", lambda spec: 24e9)
-    specs = [spec(), spec(seed=1)]
+    specs = [replace(spec(seed=seed), memory_mb=24_000) for seed in (0, 1)]
     with pytest.raises(ValueError, match=r"expected SLURM to take a job; got .*no more"):
         options = {"engine": "submitit", "device": "cuda", "progress": False}
         run_all(specs, store=RunStore(tmp_path / "store"), **options)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from eqflow.study.experiments import runs_for
+from eqflow.study.experiments.registry import runs_for
 from eqflow.study.runs import engines as engine
 from eqflow.study.runs.devices import assigned, devices
 
@@ -80,6 +80,6 @@ def test_each_process_sees_the_gpu_of_its_place_alone(three_gpus, monkeypatch, t
 
     monkeypatch.setattr(engine, "side_by_side", take)
     board = SimpleNamespace(finish=lambda key: None)
-    jobs[1] = engine.replace(jobs[1], device="cuda:1")
+    jobs[1] = replace(jobs[1], device="cuda:1")
     assert engine.processes(jobs, board).keys() == {"0", "1"}
     assert handed == [("cuda", 2)] * 2

@@ -204,9 +204,7 @@ def test_a_log_that_cannot_be_written_stops_no_run(store):
 
 
 def test_fresh_runs_that_died_go_on_from_where_they_were(store):
-    job = engine.Job(
-        spec(), store.key(spec()), "toy_experiment", str(store.work), store.folder(spec()), "cpu", True
-    )
+    job = engine.Job(spec(), store.key(spec()), str(store.work), store.folder(spec()), "cpu", True)
     assert not job.again().fresh  # nothing old is there: what there is was begun afresh
     run_all([spec()], store=store, progress=False)
     assert job.again().fresh  # the old run is still there, so it had not begun

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toy_experiment import spec
 
-from eqflow.study.runs import RunStore
+from eqflow.study.runs.store import RunStore
 
 HERE = Path(__file__).parents[1]
 STEPS, RUNS = 60, 8
@@ -20,7 +20,7 @@ DRIVER = """import sys, time
 from pathlib import Path
 from test_queue import runs
 from eqflow.study.runs.engines import run_all
-from eqflow.study.runs import RunStore
+from eqflow.study.runs.store import RunStore
 place = Path(sys.argv[1])
 Path(place / f"ready{sys.argv[2]}").touch()
 while not (place / "go").exists():
