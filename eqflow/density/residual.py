@@ -300,7 +300,9 @@ def _with_gradient(g: Map, z: Tensor, x: Tensor) -> Tensor:
     def transposed(row: Tensor) -> Tensor:
         return torch.autograd.grad(moved, leaf, row, retain_graph=True)[0]
 
-    def through_inverse(a: Tensor) -> Tensor:  # to rounding of a itself: gradients of means are small
+    def through_inverse(a: Tensor | None) -> Tensor | None:  # to rounding of a itself: means have small ones
+        if a is None:  # nobody asked for x
+            return None
         largest = a.abs().max().item() if a.numel() else 0.0
         return invert(transposed, a, tolerance=100 * torch.finfo(a.dtype).eps * largest)[0]
 

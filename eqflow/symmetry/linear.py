@@ -95,6 +95,7 @@ class GroupLinear(nn.Module):
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew: an output varies as much as an input; the bias starts at 0."""
+        self._restore()
         fields, size = self.weight.shape[1], self.basis.shape[1]
         # The output's mean square is that of the input times weight variance * fields * D / size.
         std = (size / (fields * max(1, len(self.basis)))) ** 0.5
@@ -102,6 +103,16 @@ class GroupLinear(nn.Module):
             self.weight.normal_(0, std, generator=generator)
             if self.bias is not None:
                 self.bias.zero_()
+
+    def _restore(self) -> None:
+        """Make the basis, which no file holds, anew: it may have been lost (built on "meta", `to_empty`)."""
+        if not self.weight.is_meta and type(self.basis) is Tensor:
+            basis = linear_basis(self.group, self.in_type, self.out_type)
+            self.basis = basis.to(self.weight.device, self.basis.dtype, copy=True)
+
+    def _load_from_state_dict(self, *args) -> None:
+        super()._load_from_state_dict(*args)
+        self._restore()
 
     def expand(self) -> tuple[Tensor, Tensor | None]:
         """The matrix (out, in) and the bias (out,)."""

@@ -469,3 +469,10 @@ def test_transforms_of_torch_func_are_refused_in_one_sentence():
     ):
         with pytest.raises(RuntimeError, match=r"expected no transform of torch\.func around a GResidual"):
             transformed()
+
+
+def test_a_decode_of_which_only_a_part_is_asked_for():
+    layer = made(cyclic(4), (2,), generator())
+    z = noise(2, 2).requires_grad_()
+    for part in (0, 1):
+        assert torch.autograd.gradcheck(lambda z, part=part: layer.decode(z)[part], (z,), atol=1e-6)

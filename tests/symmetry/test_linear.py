@@ -144,3 +144,18 @@ def test_circulant():
 def test_errors_name_what_was_expected(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("how", ["drawn", "loaded"])
+def test_a_lost_basis_comes_back(how):
+    whole = GroupLinear(cyclic(3), 2, 2, in_type="vector")
+    with torch.device("meta"):
+        lost = GroupLinear(cyclic(3), 2, 2, in_type="vector")
+    lost = lost.to_empty(device="cpu")
+    lost.basis.fill_(torch.nan)
+    if how == "drawn":
+        lost.reset_parameters()
+    else:
+        lost.load_state_dict(whole.state_dict())
+    assert torch.equal(lost.basis, whole.basis)
+    assert lost(torch.ones(1, 4)).isfinite().all()
