@@ -18,6 +18,13 @@ Shape = tuple[int | None, ...]
 HALF = (torch.float16, torch.bfloat16)
 
 
+def _constants(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """Buffers that are no part of the state dict; linear and steerable layers make their bases anew."""
+    kept = module.state_dict(keep_vars=True).keys()
+    buffers = ((name, buffer) for name, buffer in module.named_buffers() if name not in kept)
+    return [(name, buffer) for name, buffer in buffers if not name.endswith("basis")]
+
+
 class Bijection(nn.Module):
     """An invertible map of one event, encode: x -> z, and the logarithm of |det| of its Jacobian.
 
@@ -48,6 +55,18 @@ class Bijection(nn.Module):
         super().__init__()
         self.event_shape = tuple(event_shape)
         self.encoded_shape = self.event_shape if encoded_shape is None else tuple(encoded_shape)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> Bijection:
+        """As in `torch.nn`. What leaves the device "meta" (`to_empty`) comes without its numbers: weights are
+        loaded or drawn afterwards, but constants of a map are in no state dict."""
+        lost = [name for name, buffer in _constants(self) if buffer.is_meta]
+        super()._apply(fn, recurse)
+        if lost and not dict(_constants(self))[lost[0]].is_meta:
+            raise RuntimeError(
+                f"expected a bijection whose constants hold numbers; got {lost[0]} from the device 'meta'. "
+                "Build it on the device that it is to have"
+            )
+        return self
 
     @property
     def encoded_type(self) -> str | FieldType | None:

@@ -1,5 +1,7 @@
 """Chains: which links fit; labels; what a wrong event is told; hooks."""
 
+import copy
+
 import pytest
 import torch
 
@@ -167,3 +169,19 @@ def test_forward_hooks_of_links_see_what_goes_through():
             module.register_forward_hook(lambda module, given, made: seen.append(type(module).__name__))
     chain(torch.zeros(3, 2), LABELS)
     assert seen == ["ActNorm", "ActNorm", "Chain", "Chain"]
+
+
+@pytest.mark.parametrize("make", [lambda: VectorCoupling("SO(2)", 2), lambda: UnitaryDFT((1, 4, 4))])
+def test_constants_that_are_lost_on_meta_are_missed(make):
+    bijection = make()
+    assert bijection.double() is bijection  # nothing is lost on the way to another precision
+    with pytest.raises(RuntimeError, match=r"constants hold numbers; got .* from the device 'meta'"):
+        bijection.to("meta").to_empty(device="cpu")
+
+
+def test_bases_that_are_lost_on_meta_come_back():
+    bijection, x = GResidual(cyclic(3), (2,)), torch.randn(4, 2)
+    weights, wanted = bijection.state_dict(), bijection.encode(x)[0]
+    empty = copy.deepcopy(bijection).to("meta").to_empty(device="cpu")
+    empty.load_state_dict(weights)
+    assert torch.equal(empty.encode(x)[0], wanted)
