@@ -293,16 +293,10 @@ class SteerableConv2d(nn.Module):
         return self.group, self.in_type, self.out_type, self.kernel_size, self.basis_kind
 
     def _restore(self) -> None:
-        """Make the buffers, if they are not what they were; nothing for tensors that hold no numbers."""
-        kernels = steerable_basis(*self._kind)
-        if self.weight.is_meta or type(self.basis) is not Tensor:
-            return
-        passed = (self.basis.dtype, torch.float32, torch.bfloat16, torch.float16)  # dtypes, on its way here
-        if self.basis.is_meta or not any(
-            torch.equal(self.basis, kernels.to(dtype).to(self.basis)) for dtype in passed
-        ):
-            self.basis = kernels.to(self.weight.device, self.weight.dtype, copy=True)
-        self.fingerprint = torch.tensor(_fingerprint(*self._kind), device=self.weight.device)
+        """Make the buffers anew, whatever memory held; nothing for tensors that hold no numbers."""
+        if not self.weight.is_meta and type(self.basis) is Tensor:
+            self.basis = steerable_basis(*self._kind).to(self.weight.device, self.basis.dtype, copy=True)
+            self.fingerprint = torch.tensor(_fingerprint(*self._kind), device=self.weight.device)
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
         mine = _fingerprint(*self._kind)

@@ -444,3 +444,17 @@ def test_repr_says_what_it_is():
     assert "D4, 1 trivial -> 2 regular" in repr(SteerableConv2d(dihedral(4), 1, 2, in_type="trivial"))
     assert "basis='complete'" in repr(SteerableConv2d(cyclic(4), 1, 1))
     assert "basis='band_limited'" in repr(SteerableConv2d(cyclic(8), 1, 1))
+
+
+def test_a_basis_is_never_what_memory_held(monkeypatch):
+    """Memory that is not yet written may hold the same kernels, rounded: those of a layer that is gone."""
+    kernels, empty = steerable_basis(cyclic(4), "regular", "regular"), torch.empty
+
+    def held(*size, **options):
+        rounded = kernels.bfloat16().to(options.get("dtype") or torch.float32)
+        return rounded if size[0] == kernels.shape else empty(*size, **options)
+
+    monkeypatch.setattr(torch, "empty", held)
+    for dtype in (torch.float32, torch.float64):
+        layer = SteerableConv2d(cyclic(4), 1, 1, dtype=dtype)
+        assert torch.equal(layer.basis, kernels.to(dtype))
