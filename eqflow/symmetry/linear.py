@@ -6,6 +6,8 @@ nothing is interpolated.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -109,6 +111,12 @@ class GroupLinear(nn.Module):
         if not self.weight.is_meta and type(self.basis) is Tensor:
             basis = linear_basis(self.group, self.in_type, self.out_type)
             self.basis = basis.to(self.weight.device, self.basis.dtype, copy=True)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> nn.Module:
+        """As in `torch.nn`; the basis is made anew, as exact as its new precision has it."""
+        super()._apply(fn, recurse)
+        self._restore()
+        return self
 
     def _load_from_state_dict(self, *args) -> None:
         super()._load_from_state_dict(*args)

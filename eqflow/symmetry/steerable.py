@@ -21,6 +21,7 @@ import math
 import sys
 import types
 import warnings
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -297,6 +298,12 @@ class SteerableConv2d(nn.Module):
         if not self.weight.is_meta and type(self.basis) is Tensor:
             self.basis = steerable_basis(*self._kind).to(self.weight.device, self.basis.dtype, copy=True)
             self.fingerprint = torch.tensor(_fingerprint(*self._kind), device=self.weight.device)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> nn.Module:
+        """As in `torch.nn`; the basis is made anew, as exact as its new precision has it."""
+        super()._apply(fn, recurse)
+        self._restore()
+        return self
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
         mine = _fingerprint(*self._kind)
