@@ -448,7 +448,7 @@ def test_repr_says_what_it_is():
 
 def test_a_basis_is_never_what_memory_held(monkeypatch):
     """Memory that is not yet written may hold the same kernels, rounded: those of a layer that is gone."""
-    kernels, empty = steerable_basis(cyclic(4), "regular", "regular"), torch.empty
+    kernels, empty = steerable_basis(dihedral(4), "regular", "regular"), torch.empty
 
     def held(*size, **options):
         rounded = kernels.bfloat16().to(options.get("dtype") or torch.float32)
@@ -456,5 +456,5 @@ def test_a_basis_is_never_what_memory_held(monkeypatch):
 
     monkeypatch.setattr(torch, "empty", held)
     for dtype in (torch.float32, torch.float64):
-        layer = SteerableConv2d(cyclic(4), 1, 1, dtype=dtype)
+        layer = SteerableConv2d(dihedral(4), 1, 1, dtype=dtype)
         assert torch.equal(layer.basis, kernels.to(dtype))
