@@ -453,7 +453,7 @@ def test_only_what_a_notebook_uses_makes_it_old(profile):
     from eqflow.study.notebooks import provenance
 
     used = provenance.sources("01_works", profile.request.source / "01_works.ipynb")["code"]
-    needed = ("notebooks/notebook", "notebooks/report", "verdicts/claims")
+    needed = ("notebooks/notebook", "notebooks/figures", "verdicts/claims")
     assert {f"eqflow/study/{name}.py" for name in needed} <= used.keys()
     others = ("doctor", "notebooks/reproduce", "__main__")
     others += tuple(f"experiments/{name}" for name in ("prediction", "recognition", "likelihood"))
