@@ -163,8 +163,14 @@ def train(
             "expected steps and val_every of at least 1, and 0 <= warmup < steps; "
             f"got {steps}, {val_every}, {warmup}"
         )
+    parameters = list(model.parameters())
     optimizer = torch.optim.Adam(
-        model.parameters(), lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay
+        parameters,
+        lr=lr,
+        betas=tuple(betas),
+        eps=eps,
+        weight_decay=weight_decay,
+        fused=all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters),
     )
     average = None if ema is None else Average(model, ema)
     settings = {"lr": lr, "clip": clip, "val_every": val_every, "betas": list(betas), "eps": eps}
@@ -208,7 +214,7 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss = task.loss(batch)
         loss.backward()
-        norm = float(nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip is None else clip))
+        norm = float(nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip))
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise TrainingError(
