@@ -16,13 +16,14 @@ from .claims import Claim, ClaimError, Evidence, Verdict, judge, load_claims
 
 PUBLISHED = [name for name in PROFILES if name != "smoke"]  # smoke only shows that the code runs
 COLUMNS = ["id", "paper", "where", "says", "unit", "published", "ours", "sd", "seeds", "data", "profile"]
-COLUMNS += ["verdict", "notebook", "reason", "baselines", "budget", "figures"]
+COLUMNS += ["verdict", "notebook", "reason", "baselines", "budget", "figures", "before"]
 
 
 def scoreboard(folder: Path, profile: str) -> pd.DataFrame:
     """Every claim of the register against the metrics in ``folder`` (``results/<profile>``).
 
     Verdicts are computed here, from the evidence and today's rules; those in the metrics are not read.
+    `before`: those of the last published board that was another, "" where there is none.
     """
     metrics = {p.stem[:2]: read_json(p) for p in sorted((folder / "metrics").glob("*.json"))}
     failed = {n: p["error"] for n, p in provenance_of(folder).items() if p.get("status") == "failed"}
@@ -38,7 +39,18 @@ def scoreboard(folder: Path, profile: str) -> pd.DataFrame:
             reason = f"{verdict.reason}; from before notebook {claim.notebook} failed"
             verdict = replace(verdict, reason=reason)
         rows.append(_row(claim, evidence, verdict, profile, found) | {"figures": figures.get(claim.id, "")})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS[:-1]).assign(before=_before(folder, rows))
+
+
+def _before(folder: Path, rows: list[dict]) -> list[str]:
+    """What the board that is published in `folder` said, or, where it says the same, what stood before it."""
+    path = folder / "scoreboard.csv"
+    if not path.exists():
+        return [""] * len(rows)
+    last = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("id")
+    last = last.reindex([row["id"] for row in rows], columns=["verdict", "before"], fill_value="")
+    same = list(last["verdict"]) == [row["verdict"] for row in rows]
+    return list(last["before" if same else "verdict"])
 
 
 def _verdict(claim: Claim, evidence: Evidence | None, profile: str, found: Mapping) -> Verdict:
