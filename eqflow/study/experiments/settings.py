@@ -106,7 +106,8 @@ class PredictionSettings(Settings):
         speeds: the angular velocities that rotating digits have.
         orientations: None for translations; N of the C_N fields for rotations, of which there are
             channels / N.
-        decoder, pool, velocity_mixing: of the model; rotate, interpolation: of a rotation's.
+        decoder, pool, velocity_mixing, nonlinearity: of the model; start: of a translation's; rotate,
+            interpolation: of a rotation's.
         train_images: how many of the training images are used; None for all.
     """
 
@@ -124,6 +125,8 @@ class PredictionSettings(Settings):
     interpolation: str = "spline"
     pool: str = "max"
     velocity_mixing: int = 1
+    nonlinearity: str = "relu"
+    start: str = "uniform"
     kernel_size: int = 3
     train_images: int | None = None
     val_size: int = 64
