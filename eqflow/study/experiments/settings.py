@@ -106,7 +106,7 @@ class PredictionSettings(Settings):
         speeds: the angular velocities that rotating digits have.
         orientations: None for translations; N of the C_N fields for rotations, of which there are
             channels / N.
-        decoder, pool, velocity_mixing, nonlinearity: of the model; start: of a translation's; rotate,
+        decoder, pool, rollout, velocity_mixing, nonlinearity: of the model; start: of a translation's; rotate,
             interpolation: of a rotation's.
         train_images: how many of the training images are used; None for all.
     """
@@ -124,6 +124,7 @@ class PredictionSettings(Settings):
     rotate: str = "input"
     interpolation: str = "spline"
     pool: str = "max"
+    rollout: str = "recurrent"
     velocity_mixing: int = 1
     nonlinearity: str = "relu"
     start: str = "uniform"
