@@ -16,6 +16,7 @@ from eqflow.training import Task
 # Fixed for all runs: every model and seed is validated and tested on the same videos.
 VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002
 HELD_OUT = 0.1  # share of the training images that is kept for validation
+AT_ONCE = 64  # videos
 
 
 def motions_of(config: dict) -> MotionSet:
@@ -104,7 +105,7 @@ def frame_errors(model: nn.Module, videos: torch.Tensor, config: dict, device: t
     training = model.training
     model.eval()
     with torch.no_grad():
-        for video in videos.split(config["batch_size"]):
+        for video in videos.split(AT_ONCE):
             video = video.to(device)
             error = model(video[:, :shown], config["horizon"]) - video[:, shown:]
             total += error.double().square().mean(dim=(2, 3, 4)).sum(0).cpu()  # (horizon,)
