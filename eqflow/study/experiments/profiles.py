@@ -126,6 +126,17 @@ MIXING = replace(
         "fernn_v2_mixing": ModelSettings(line(-2, -1, 0, 1, 2), 0.075, options={"velocity_mixing": 3}),
     },
 )
+# Roll-outs beyond the horizon, and one change each to FERNN-V2 as published (ours): a bounded state; a state
+# that is carried on after the input, with nothing fed back, and the same without motion.
+LENGTH = replace(
+    MIXING,
+    models={
+        "fernn_v2": MIXING.models["fernn_v2"],
+        "fernn_v2_bounded": replace(MIXING.models["fernn_v2"], options={"nonlinearity": "tanh"}),
+        "fernn_v2_carried": replace(MIXING.models["fernn_v2"], options={"rollout": "carried"}),
+        "grnn_carried": ModelSettings(STILL, 0.03, options={"rollout": "carried"}),
+    },
+)
 # fernn_v2_mean: one recurrence per velocity, averaged over V: group averaging.
 TWO_DIGITS = replace(
     SLOW,
@@ -196,6 +207,7 @@ QUICK: dict[str, Settings] = {
     "slow_digits": SLOW,
     "velocity_line": BETWEEN,
     "mixing_line": MIXING,
+    "length_line": LENGTH,
     "two_digits": TWO_DIGITS,
     "bouncing_digits": BOUNCING,
     "wide_grnn": WIDE,
@@ -317,6 +329,7 @@ PAPER: dict[str, Settings] = {
             "fernn_v2_mixing": replace(PAPER_MODELS["fernn_v2"], options={"velocity_mixing": 3}),
         },
     ),
+    "length_line": paper(LENGTH),
     "two_digits": paper(TWO_DIGITS),
     "bouncing_digits": paper(BOUNCING),
     "wide_grnn": paper(

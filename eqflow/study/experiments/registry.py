@@ -30,7 +30,7 @@ FEW = ("images_50", "images_200", "images_all", "videos_10", "videos_100", "vide
 NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "12": {"translating_digits": None, "mixing_line": None},
     "13": {"rotating_digits": None},
-    "14": {"translating_digits": ("grnn", "fernn_v1", "fernn_v2")},
+    "14": {"translating_digits": ("grnn", "fernn_v1", "fernn_v2"), "length_line": None},
     "15": {"slow_digits": None, "velocity_line": None},
     "16": {"two_digits": None, "bouncing_digits": None, "mixing_line": None},
     "17": {"actions_fixed": None, "actions_redrawn": None, "actions_switch": None, "actions_slow": None},

@@ -241,12 +241,12 @@ def test_plan_counts_what_is_to_be_trained(tmp_path, monkeypatch):
     write_notebook(tmp_path, "12_translating_digits", ["1"])
     text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
     assert "12_translating_digits" in text and "6 to train, 0 found" in text and "guess" in text
-    write_notebook(tmp_path, "14_length", ["1"])  # its runs are among those of 12: planned once
+    write_notebook(tmp_path, "14_length", ["1"])  # four of its seven runs are among those of 12: planned once
     text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
-    assert "6 to train, 0 found" in text and "0 to train, 0 found" in text
+    assert "6 to train, 0 found" in text and "3 to train, 0 found" in text
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line]
     *lines, whole = [row[:5] for row in table[2:]]
-    assert whole[:2] == ["in all", "6 to train, 0 found"] and whole[4] == "100"
+    assert whole[:2] == ["in all", "9 to train, 0 found"] and whole[4] == "100"
     for column in (2, 3, 4):  # to rounding in every line
         assert float(whole[column]) == pytest.approx(sum(float(r[column]) for r in lines), abs=1.1)
 
@@ -397,7 +397,7 @@ def test_one_notebook_alone_replaces_its_own_runs_only(profile, monkeypatch):
 
     monkeypatch.setenv("EQFLOW_CACHE", str(profile.root / "cache"))
     before = published(profile.root / "results/smoke/runs")
-    assert {name.split("/")[0] for name in before} == {"translating_digits", "mixing_line"}
+    assert {name.split("/")[0] for name in before} == {"translating_digits", "mixing_line", "length_line"}
     identity = runs.identity
     monkeypatch.setattr(runs, "identity", lambda spec: identity(spec) | {"edited": True})
     request = replace(profile.request, results=profile.root / "other")
@@ -412,8 +412,8 @@ def test_one_notebook_alone_replaces_its_own_runs_only(profile, monkeypatch):
     names = {(*name.split("/")[:1], name.split("/")[1].rpartition("-")[0]) for name in after}
     assert names == {(*name.split("/")[:1], name.split("/")[1].rpartition("-")[0]) for name in before}
     changed = {name.split("/")[1].partition("-")[0] for name in after.keys() - before.keys()}
-    assert changed == {"grnn", "fernn_v1", "fernn_v2"}  # those that 14 uses, and not grnn_matched of 12
-    assert {name for name in after if name.startswith("mixing_line")} <= before.keys()
+    used = {"grnn", "fernn_v1", "fernn_v2", "fernn_v2_bounded", "fernn_v2_carried", "grnn_carried"}
+    assert changed == used  # those that 14 uses, and not grnn_matched or fernn_v2_mixing of 12
 
 
 def test_a_notebook_that_fails_leaves_its_published_figures(profile, tmp_path, monkeypatch, capsys):
