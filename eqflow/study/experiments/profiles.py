@@ -82,7 +82,6 @@ TRANSLATING = PredictionSettings(
 # Angles are multiples of 360 / orientations, so that the twelve orientations of quick turn by 30 degrees.
 ROTATING = replace(
     TRANSLATING,
-    start="uniform",
     video="rotating",
     digits=2,
     speeds=turns(120, 30),
