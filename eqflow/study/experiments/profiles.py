@@ -136,9 +136,9 @@ LENGTH = replace(
     MIXING,
     models={
         "fernn_v2": MIXING.models["fernn_v2"],
-        "fernn_v2_bounded": replace(MIXING.models["fernn_v2"], options={"nonlinearity": "tanh"}),
+        "fernn_v2_bounded": replace(MIXING.models["fernn_v2"], seeds=2, options={"nonlinearity": "tanh"}),
         "fernn_v2_carried": replace(MIXING.models["fernn_v2"], options={"rollout": "carried"}),
-        "grnn_carried": ModelSettings(STILL, 0.03, options={"rollout": "carried"}),
+        "grnn_carried": ModelSettings(STILL, 0.03, seeds=1, options={"rollout": "carried"}),
     },
 )
 # fernn_v2_mean: one recurrence per velocity, averaged over V: group averaging.
