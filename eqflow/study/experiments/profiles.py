@@ -65,11 +65,11 @@ def turns(fastest: int, step: int) -> tuple[float, ...]:
 TRANSLATING = PredictionSettings(
     start="identity",
     batch_size=2,
-    steps=720,
+    steps=800,
     lr=1e-2,
     schedule="cosine",
     warmup=20,
-    val_every=60,
+    val_every=80,
     val_size=32,
     test_size=128,
     models={
@@ -92,9 +92,9 @@ ROTATING = replace(
     seeds=2,
     models={
         "grnn": ModelSettings((0.0,), 0.05),
-        "fernn_v2": ModelSettings(turns(60, 30), 0.1),
-        "fernn_v4": ModelSettings(turns(120, 30), 0.15),
-        "fernn_v4_published": ModelSettings(turns(120, 30), 0.15, seeds=1, options={"decoder": "plain"}),
+        "fernn_v2": ModelSettings(turns(60, 30), 0.09),
+        "fernn_v4": ModelSettings(turns(120, 30), 0.12),
+        "fernn_v4_published": ModelSettings(turns(120, 30), 0.12, seeds=1, options={"decoder": "plain"}),
     },
 )
 SLOW = replace(
@@ -146,8 +146,8 @@ TWO_DIGITS = replace(
     SLOW,
     max_speed=2,
     digits=2,
-    steps=400,
-    val_every=50,
+    steps=320,
+    val_every=40,
     models=SLOW.models | {"fernn_v2_mean": ModelSettings(square(2), 0.1, seeds=1, options={"pool": "mean"})},
 )
 BOUNCING = replace(
