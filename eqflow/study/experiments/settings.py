@@ -85,7 +85,7 @@ class Settings:
         values = {k: v for k, v in asdict(self).items() if k not in ("models", "memory_mb", "seeds")}
         values |= {"canvas": self.canvas[data], "motions": chosen.motions, **chosen.options}
         values["steps"] = max(1, round(self.steps * chosen.steps_factor * budget))
-        values["warmup"] = min(self.warmup, values["steps"] // 2)
+        values["warmup"] = min(values["warmup"], values["steps"] // 2)  # a small budget has a short one
         # Curves have as many points at every budget and length.
         values["val_every"] = max(1, round(self.val_every * values["steps"] / self.steps))
         for name in values.keys() & {"val_size", "test_size"}:
@@ -195,18 +195,22 @@ class RecognitionSettings(Settings):
         max_speed: of the camera in training, px/frame, or (x, y); velocities are whole, uniform on [-r, r]
             in each direction.
         test_speeds: further values of r that the trained model is tested at.
+        test_crowds: so many times 25 further drawn people are tested, in one take each; KTH has none.
         frames, stride: of a clip: its length, and every how many-th frame of the source.
         standardize: give each clip mean 0 and standard deviation 1; published: grey levels over 255 alone.
-        net: "recurrent", "learned_shifts" (G-RNN+) or "conv3d".
+        net: "recurrent", "learned_shifts" (G-RNN+), "conv3d", or "one_frame" (its middle frame is all that it
+            is shown).
         padding: of the encoder, "zero" (published) or "circular".
         norm: whose statistics its batch norms take in training, of each "frame" (published) or "joint".
+        readout_norm: a batch norm without gain and bias before the linear readout, into which it folds.
         best: the column of the validation, "val_accuracy" (the highest) or "val_loss", whose best weights are
             tested.
     """
 
     camera: str = "fixed"
     max_speed: int | tuple[int, int] = 2
-    test_speeds: tuple[int, ...] = (0, 1, 2)
+    test_speeds: tuple[int, ...] = ()
+    test_crowds: int = 0
     frames: int = 16
     stride: int = 2
     standardize: bool = False
@@ -214,4 +218,5 @@ class RecognitionSettings(Settings):
     net: str = "recurrent"
     padding: str = "zero"
     norm: str = "frame"
+    readout_norm: bool = False
     best: str = "val_accuracy"

@@ -49,6 +49,7 @@ _STYLE = {
     "grnn_plus": ("#CC79A7", "X", "--", "G-RNN+"),
     "grnn_x8": ("#CC79A7", "*", ":", "G-RNN, 8x channels"),
     "cnn3d": ("#000000", "h", "-.", "3D-CNN"),
+    "one_frame": ("#F0E442", "<", (0, (1, 1)), "one frame"),
     "plain": ("#D55E00", "o", "-", "plain"),
     "plain_augmented": ("#E69F00", "s", "--", "plain, augmented"),
     "plain_averaged": ("#CC79A7", "X", ":", "plain, averaged over the orbit"),
