@@ -12,7 +12,7 @@ from .fields import FieldType
 from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
 from .fourier import FourierConv, UnitaryDFT
-from .lipschitz import LipSwish
+from .lipschitz import LipSwish, Sine
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
 from .moser import AveragedMoser, SphereMoser, TorusMoser
@@ -44,6 +44,7 @@ __all__ = [
     "OrbitMixture",
     "PaddedBlock",
     "QuotientResidual",
+    "Sine",
     "SphereMoser",
     "Squeeze",
     "StandardNormal",
