@@ -16,6 +16,7 @@ from .lipschitz import LipSwish, Sine
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
 from .moser import AveragedMoser, SphereMoser, TorusMoser
+from .polar import AngularMap, RadialMap
 from .quotient import QuotientResidual
 from .residual import GResidual, InverseReport
 from .squeeze import Squeeze
@@ -24,6 +25,7 @@ from .vector_coupling import VectorCoupling
 
 __all__ = [
     "ActNorm",
+    "AngularMap",
     "AveragedMoser",
     "Bijection",
     "Chain",
@@ -44,6 +46,7 @@ __all__ = [
     "OrbitMixture",
     "PaddedBlock",
     "QuotientResidual",
+    "RadialMap",
     "Sine",
     "SphereMoser",
     "Squeeze",
