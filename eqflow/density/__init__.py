@@ -12,10 +12,11 @@ from .fields import FieldType
 from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
 from .fourier import FourierConv, UnitaryDFT
-from .lipschitz import LipSwish
+from .lipschitz import LipSwish, Sine
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
 from .moser import AveragedMoser, SphereMoser, TorusMoser
+from .polar import AngularMap, RadialMap
 from .quotient import QuotientResidual
 from .residual import GResidual, InverseReport
 from .squeeze import Squeeze
@@ -24,6 +25,7 @@ from .vector_coupling import VectorCoupling
 
 __all__ = [
     "ActNorm",
+    "AngularMap",
     "AveragedMoser",
     "Bijection",
     "Chain",
@@ -44,6 +46,8 @@ __all__ = [
     "OrbitMixture",
     "PaddedBlock",
     "QuotientResidual",
+    "RadialMap",
+    "Sine",
     "SphereMoser",
     "Squeeze",
     "StandardNormal",

@@ -21,6 +21,7 @@ from eqflow.data import (
 )
 from eqflow.density import (
     ActNorm,
+    AngularMap,
     Bijection,
     Chain,
     FieldType,
@@ -29,6 +30,7 @@ from eqflow.density import (
     Logit,
     NormalizingFlow,
     QuotientResidual,
+    RadialMap,
     Squeeze,
     StandardNormal,
     dequantize,
@@ -54,8 +56,14 @@ def planar_group(name: str) -> PlanarGroup:
 def build(config: dict) -> NormalizingFlow:
     """The density: actnorms and layers in turn, after a logit if events are images; the base is normal.
 
-    Beyond the first scale every 2x2 block of pixels is squeezed into channels.
+    Beyond the first scale every 2x2 block of pixels is squeezed into channels. "polar" is one map of the
+    radius and, but for the group O(2), one of the angle.
     """
+    if config["layer"] == "polar":
+        angular = [] if config["group"] == "O(2)" else [AngularMap(planar_group(config["group"]))]
+        return NormalizingFlow(
+            StandardNormal((2,)), Chain([ActNorm((2,), field_type="vector"), RadialMap(), *angular])
+        )
     group, shape = planar_group(config["group"]), tuple(config["event"])
     links, fields = [], "vector"
     if len(shape) == 3:
@@ -76,6 +84,7 @@ def _layer(
 ) -> Bijection:
     if config["layer"] == "residual":
         options = {"coefficient": config["coefficient"], "hidden_fields": config["hidden_fields"]}
+        options |= {"activation": config["activation"], "steepness": config["steepness"]}
         if len(shape) == 1:
             return GResidual(group, shape, field_type=fields, logdet="exact", **options)
         options |= {"logdet": "roulette", "logdet_options": config["roulette"], "padding": config["padding"]}
