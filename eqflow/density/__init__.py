@@ -11,6 +11,7 @@ from .exponential import ConvExponential
 from .fields import FieldType
 from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
+from .flow_matching import FlowMatching, ImageField, PlaneField, RadialField
 from .fourier import FourierConv, UnitaryDFT
 from .lipschitz import LipSwish
 from .logdet import LogDet
@@ -29,11 +30,13 @@ __all__ = [
     "Chain",
     "ConvExponential",
     "FieldType",
+    "FlowMatching",
     "FourierConv",
     "GAutoregressive",
     "GCoupling",
     "GResidual",
     "GroupCirculant",
+    "ImageField",
     "Inverse",
     "InverseReport",
     "LipSwish",
@@ -43,7 +46,9 @@ __all__ = [
     "OrbitAverage",
     "OrbitMixture",
     "PaddedBlock",
+    "PlaneField",
     "QuotientResidual",
+    "RadialField",
     "SphereMoser",
     "Squeeze",
     "StandardNormal",
