@@ -13,7 +13,7 @@ from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
 from .flow_matching import FlowMatching, ImageField, PlaneField, RadialField
 from .fourier import FourierConv, UnitaryDFT
-from .lipschitz import LipSwish
+from .lipschitz import LipSwish, Sine
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
 from .moser import AveragedMoser, SphereMoser, TorusMoser
@@ -49,6 +49,7 @@ __all__ = [
     "PlaneField",
     "QuotientResidual",
     "RadialField",
+    "Sine",
     "SphereMoser",
     "Squeeze",
     "StandardNormal",

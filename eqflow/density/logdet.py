@@ -61,16 +61,19 @@ def exact(x: Tensor, y: Tensor, *, batch: int = 256) -> LogDet:
         empty = y.flatten(1).sum(1)
         return LogDet(empty, torch.zeros_like(empty), exact=True)
     units = torch.eye(size, dtype=x.dtype, device=x.device).view(size, 1, *x.shape[1:]).expand(-1, *x.shape)
-    if size == 2:  # points: two products one after the other are faster than what batches them
-        rows = [_products(unit[None], x, y, create_graph=keep)[0] for unit in units]
-        (a, b), (c, d) = (row.flatten(1).unbind(1) for row in rows)  # images (2, 1, 1) too
+    rows = [_products(chunk, x, y, create_graph=keep) for chunk in units.split(batch)]
+    return of_jacobian(torch.cat(rows).flatten(2).transpose(0, 1))
+
+
+def of_jacobian(jacobian: Tensor) -> LogDet:
+    """The exact log |det (I + J)| of Jacobians J (B, D, D)."""
+    if jacobian.shape[-1] == 2:
+        (a, b), (c, d) = (row.unbind(-1) for row in jacobian.unbind(-2))
         value = ((1 + a) * (1 + d) - b * c).abs().log()
     else:
-        rows = [_products(chunk, x, y, create_graph=keep) for chunk in units.split(batch)]
-        jacobian = torch.cat(rows).flatten(2).transpose(0, 1)  # (B, D, D)
-        dtype = torch.promote_types(x.dtype, torch.float32)  # LAPACK knows no half precision
-        eye = torch.eye(size, dtype=dtype, device=x.device)
-        value = torch.linalg.slogdet(eye + jacobian).logabsdet.to(x.dtype)
+        dtype = torch.promote_types(jacobian.dtype, torch.float32)  # LAPACK knows no half precision
+        eye = torch.eye(jacobian.shape[-1], dtype=dtype, device=jacobian.device)
+        value = torch.linalg.slogdet(eye + jacobian).logabsdet.to(jacobian.dtype)
     return LogDet(value, torch.zeros_like(value), exact=True)
 
 
