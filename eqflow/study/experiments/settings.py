@@ -136,13 +136,15 @@ class DensitySettings(Settings):
 
     Attributes:
         source: a toy density ("eight_gaussians", "rings") or an image set, by source of the data.
-        layer: "residual" or "coupling"; soft: coupling with the original's scale network.
+        layer: "residual", "coupling" or "flow_matching"; soft: coupling with the original's scale network.
         group: of the layers, "C1" (plain), "C4", "D4", ...
         symmetry: the group that moves test events, the same for all models.
         augment: the group whose elements move training events at random, or None.
-        hidden_fields: regular fields of every hidden layer of a net.
+        hidden_fields: regular fields of every hidden layer of a net; for flow matching one number, at points
+            of channels.
         blocks, scales: layers of a scale; scales, with a squeeze between two.
-        coefficient: bound on the norm of a residual net's layers; roulette: options of its estimate.
+        coefficient: bound on the norm of a residual net's layers; steepness: first b of its activations;
+            roulette: options of its estimate.
         alpha: of the logit.
         train_size: how many training events there are; None for all images.
         test_logdet: "exact", or "estimate" where residual layers are too many and too large for it.
@@ -159,6 +161,7 @@ class DensitySettings(Settings):
     blocks: int = 4
     scales: int = 1
     coefficient: float = 0.98
+    steepness: float = 1.0
     roulette: Mapping[str, Any] = field(default_factory=dict)
     padding: str = "zero"
     alpha: float = 0.05

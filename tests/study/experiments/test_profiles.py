@@ -35,7 +35,7 @@ def test_paper_has_the_published_sizes():
 
 
 def test_equal_parameters_are_about_equal():
-    """Where models are compared at equal parameters, in quick: within a tenth of the plain net's."""
+    """Where models are compared at equal parameters, in quick: within 2 % (couplings: a tenth)."""
     sizes = {
         "coupling_patches": ("plain", ["c2", "c4", "d2", "d4"]),
         "few_images_all": ("plain", ["d4"]),
@@ -48,4 +48,6 @@ def test_equal_parameters_are_about_equal():
             config = settings("quick", experiment).config(model, data="embedded", budget=1.0)
             counts[model] = sum(p.numel() for p in likelihood.build(config).parameters())
         for model in others:
-            assert counts[model] == pytest.approx(counts[plain], rel=0.1), (experiment, model, counts)
+            assert counts[model] == pytest.approx(
+                counts[plain], rel=0.02 if "residual" in experiment else 0.1
+            ), (experiment, model, counts)
