@@ -17,6 +17,7 @@ from .lipschitz import LipSwish, Sine
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
 from .moser import AveragedMoser, SphereMoser, TorusMoser
+from .polar import AngularMap, RadialMap
 from .quotient import QuotientResidual
 from .residual import GResidual, InverseReport
 from .squeeze import Squeeze
@@ -25,6 +26,7 @@ from .vector_coupling import VectorCoupling
 
 __all__ = [
     "ActNorm",
+    "AngularMap",
     "AveragedMoser",
     "Bijection",
     "Chain",
@@ -49,6 +51,7 @@ __all__ = [
     "PlaneField",
     "QuotientResidual",
     "RadialField",
+    "RadialMap",
     "Sine",
     "SphereMoser",
     "Squeeze",

@@ -21,6 +21,7 @@ from eqflow.data import (
 )
 from eqflow.density import (
     ActNorm,
+    AngularMap,
     Bijection,
     Chain,
     FieldType,
@@ -33,6 +34,7 @@ from eqflow.density import (
     PlaneField,
     QuotientResidual,
     RadialField,
+    RadialMap,
     Squeeze,
     StandardNormal,
     dequantize,
@@ -58,10 +60,16 @@ def planar_group(name: str) -> PlanarGroup:
 def build(config: dict) -> NormalizingFlow | FlowMatching:
     """The density: actnorms and layers in turn, after a logit if events are images; the base is normal.
 
-    Beyond the first scale every 2x2 block of pixels is squeezed into channels.
+    Beyond the first scale every 2x2 block of pixels is squeezed into channels. "polar" is one map of the
+    radius and, but for the group O(2), one of the angle.
     """
     if config["layer"] == "flow_matching":
         return _flow_matching(config)
+    if config["layer"] == "polar":
+        angular = [] if config["group"] == "O(2)" else [AngularMap(planar_group(config["group"]))]
+        return NormalizingFlow(
+            StandardNormal((2,)), Chain([ActNorm((2,), field_type="vector"), RadialMap(), *angular])
+        )
     group, shape = planar_group(config["group"]), tuple(config["event"])
     links, fields = [], "vector"
     if len(shape) == 3:
@@ -93,7 +101,8 @@ def _layer(
     config: dict, group: PlanarGroup, shape: tuple[int, ...], fields: str | FieldType, *, flip: bool
 ) -> Bijection:
     if config["layer"] == "residual":
-        options = {name: config[name] for name in ("coefficient", "hidden_fields", "steepness")}
+        names = ("coefficient", "hidden_fields", "activation", "steepness")
+        options = {name: config[name] for name in names}
         if len(shape) == 1:
             return GResidual(group, shape, field_type=fields, logdet="exact", **options)
         options |= {"logdet": "roulette", "logdet_options": config["roulette"], "padding": config["padding"]}

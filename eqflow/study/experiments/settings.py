@@ -136,14 +136,15 @@ class DensitySettings(Settings):
 
     Attributes:
         source: a toy density ("eight_gaussians", "rings") or an image set, by source of the data.
-        layer: "residual", "coupling" or "flow_matching"; soft: coupling with the original's scale network.
-        group: of the layers, "C1" (plain), "C4", "D4", ...
+        layer: "residual", "coupling", "flow_matching" or "polar" (points); soft: coupling with the original's
+            scale network.
+        group: of the layers, "C1" (plain), "C4", "D4", ...; "O(2)" for polar maps and flow matching.
         symmetry: the group that moves test events, the same for all models.
         augment: the group whose elements move training events at random, or None.
         hidden_fields: regular fields of every hidden layer of a net; for flow matching one number, at points
             of channels.
         blocks, scales: layers of a scale; scales, with a squeeze between two.
-        coefficient: bound on the norm of a residual net's layers; steepness: first b of its activations;
+        coefficient: bound on the norm of a residual net's layers; activation, steepness: between them;
             roulette: options of its estimate.
         alpha: of the logit.
         train_size: how many training events there are; None for all images.
@@ -161,6 +162,7 @@ class DensitySettings(Settings):
     blocks: int = 4
     scales: int = 1
     coefficient: float = 0.98
+    activation: str = "lipswish"
     steepness: float = 1.0
     roulette: Mapping[str, Any] = field(default_factory=dict)
     padding: str = "zero"

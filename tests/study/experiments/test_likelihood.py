@@ -33,6 +33,8 @@ def prepared(about: dict, seed: int = 0):
     ("experiment", "symmetric", "group"),
     [
         ("toy_gaussians", "c8", cyclic(8)),
+        ("toy_gaussians", "polar8", dihedral(8)),
+        ("toy_rings", "radial", dihedral(7)),
         ("residual_digits", "d4", dihedral(4)),
         ("coupling_patches", "d4", dihedral(4)),
     ],
@@ -116,6 +118,7 @@ def test_one_channel_at_several_scales(name, layer, scales):
     """12x12, 6x6 and 3x3 pixels, for every group that maps the grid to itself."""
     about = {"event": (1, 12, 12), "alpha": 0.05, "padding": "zero", "soft": False, "blocks": 2}
     about |= {"hidden_fields": (2, 1), "coefficient": 0.9, "roulette": {}}
+    about |= {"activation": "lipswish", "steepness": 1.0}
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
         model = likelihood.build(about | {"group": name, "layer": layer, "scales": scales}).double()
