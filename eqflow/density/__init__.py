@@ -11,6 +11,7 @@ from .exponential import ConvExponential
 from .fields import FieldType
 from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
+from .flow_matching import FlowMatching, ImageField, PlaneField, RadialField
 from .fourier import FourierConv, UnitaryDFT
 from .lipschitz import LipSwish, Sine
 from .logdet import LogDet
@@ -31,11 +32,13 @@ __all__ = [
     "Chain",
     "ConvExponential",
     "FieldType",
+    "FlowMatching",
     "FourierConv",
     "GAutoregressive",
     "GCoupling",
     "GResidual",
     "GroupCirculant",
+    "ImageField",
     "Inverse",
     "InverseReport",
     "LipSwish",
@@ -45,7 +48,9 @@ __all__ = [
     "OrbitAverage",
     "OrbitMixture",
     "PaddedBlock",
+    "PlaneField",
     "QuotientResidual",
+    "RadialField",
     "RadialMap",
     "Sine",
     "SphereMoser",

@@ -141,11 +141,13 @@ class DensitySettings(Settings):
 
     Attributes:
         source: a toy density ("eight_gaussians", "rings") or an image set, by source of the data.
-        layer: "residual", "coupling", or "polar" (points); soft: coupling with the original's scale network.
-        group: of the layers, "C1" (plain), "C4", "D4", ...; "O(2)" for a polar one.
+        layer: "residual", "coupling", "flow_matching" or "polar" (points); soft: coupling with the original's
+            scale network.
+        group: of the layers, "C1" (plain), "C4", "D4", ...; "O(2)" for polar maps and flow matching.
         symmetry: the group that moves test events, the same for all models.
         augment: the group whose elements move training events at random, or None.
-        hidden_fields: regular fields of every hidden layer of a net.
+        hidden_fields: regular fields of every hidden layer of a net; for flow matching one number, at points
+            of channels.
         blocks, scales: layers of a scale; scales, with a squeeze between two.
         coefficient: bound on the norm of a residual net's layers; activation, steepness: between them;
             roulette: options of its estimate.
