@@ -12,6 +12,7 @@ from .fields import FieldType
 from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
 from .fourier import FourierConv, UnitaryDFT
+from .glow import glow
 from .lipschitz import LipSwish
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
@@ -57,6 +58,7 @@ __all__ = [
     "dequantize",
     "fit",
     "folded_checkerboard",
+    "glow",
     "initialize",
     "padded_chain",
 ]
