@@ -29,13 +29,13 @@ def motions_of(config: dict) -> MotionSet:
 def build(config: dict) -> nn.Module:
     """The frame predictor; with the zero motion alone it is the G-RNN."""
     motions, channels = motions_of(config), config["channels"]
-    names = ("kernel_size", "velocity_mixing", "nonlinearity")
+    names = ("kernel_size", "velocity_mixing", "nonlinearity", "start")
     options = {"motions": motions} | {name: config[name] for name in names}
     if turns := config["orientations"]:
         options |= {name: config[name] for name in ("rotate", "interpolation")}
         cell = RotationCell(1, channels // turns, orientations=turns, **options)
     else:
-        cell = TranslationCell(1, channels, start=config["start"], **options)
+        cell = TranslationCell(1, channels, **options)
     options = {name: config[name] for name in ("decoder_layers", "decoder", "pool", "rollout")}
     return FramePredictor(cell, **options)
 

@@ -65,15 +65,16 @@ def turns(fastest: int, step: int) -> tuple[float, ...]:
 TRANSLATING = PredictionSettings(
     start="identity",
     batch_size=2,
-    steps=480,
+    steps=720,
     lr=1e-2,
     schedule="cosine",
     warmup=20,
-    val_every=40,
-    test_size=256,
+    val_every=60,
+    val_size=32,
+    test_size=128,
     models={
         "grnn": ModelSettings(STILL, 0.04),
-        "fernn_v1": ModelSettings(square(1), 0.055),
+        "fernn_v1": ModelSettings(square(1), 0.055, seeds=1),
         "fernn_v2": ModelSettings(square(2), 0.1),
         "grnn_matched": ModelSettings(STILL, 0.04, steps_factor=3, seeds=1),
     },
@@ -81,13 +82,13 @@ TRANSLATING = PredictionSettings(
 # Angles are multiples of 360 / orientations, so that the twelve orientations of quick turn by 30 degrees.
 ROTATING = replace(
     TRANSLATING,
-    start="uniform",
     video="rotating",
     digits=2,
     speeds=turns(120, 30),
     orientations=12,
     channels=24,
-    steps=400,
+    steps=240,
+    val_every=30,
     seeds=2,
     models={
         "grnn": ModelSettings((0.0,), 0.05),
@@ -100,13 +101,15 @@ SLOW = replace(
     TRANSLATING,
     max_speed=1,
     seeds=2,
-    steps=320,
-    models={name: TRANSLATING.models[name] for name in ("grnn", "fernn_v1", "fernn_v2")},
+    steps=240,
+    val_every=30,
+    models={name: replace(TRANSLATING.models[name], seeds=None) for name in ("grnn", "fernn_v1", "fernn_v2")},
 )
 BETWEEN = replace(
     TRANSLATING,
     max_speed=(5, 0),
-    steps=280,
+    steps=240,
+    val_every=30,
     models={
         "grnn": ModelSettings(STILL, 0.04),
         "v_slow": ModelSettings(line(-1, 0, 1), 0.04, seeds=1),
@@ -120,7 +123,8 @@ BETWEEN = replace(
 MIXING = replace(
     TRANSLATING,
     max_speed=(2, 0),
-    steps=400,
+    steps=320,
+    val_every=40,
     models={
         "fernn_v2": ModelSettings(line(-2, -1, 0, 1, 2), 0.045),
         "fernn_v2_mixing": ModelSettings(line(-2, -1, 0, 1, 2), 0.075, options={"velocity_mixing": 3}),
@@ -132,9 +136,9 @@ LENGTH = replace(
     MIXING,
     models={
         "fernn_v2": MIXING.models["fernn_v2"],
-        "fernn_v2_bounded": replace(MIXING.models["fernn_v2"], options={"nonlinearity": "tanh"}),
+        "fernn_v2_bounded": replace(MIXING.models["fernn_v2"], seeds=2, options={"nonlinearity": "tanh"}),
         "fernn_v2_carried": replace(MIXING.models["fernn_v2"], options={"rollout": "carried"}),
-        "grnn_carried": ModelSettings(STILL, 0.03, options={"rollout": "carried"}),
+        "grnn_carried": ModelSettings(STILL, 0.03, seeds=1, options={"rollout": "carried"}),
     },
 )
 # fernn_v2_mean: one recurrence per velocity, averaged over V: group averaging.
@@ -143,13 +147,15 @@ TWO_DIGITS = replace(
     max_speed=2,
     digits=2,
     steps=400,
+    val_every=50,
     models=SLOW.models | {"fernn_v2_mean": ModelSettings(square(2), 0.1, seeds=1, options={"pool": "mean"})},
 )
 BOUNCING = replace(
     TWO_DIGITS,
     video="bouncing",
     seeds=3,
-    steps=280,
+    steps=240,
+    val_every=30,
     canvas={"embedded": (12, 40), "real": (28, 48)},
     models={
         "grnn": ModelSettings(STILL, 0.045),
@@ -162,13 +168,14 @@ BOUNCING = replace(
 def few_videos(images: int | None) -> PredictionSettings:
     """Velocities along x, of so many training images."""
     models = {"grnn": TRANSLATING.models["grnn"], "fernn_v2": MIXING.models["fernn_v2"]}
-    return replace(MIXING, train_images=images, seeds=2, steps=200, models=models)
+    return replace(MIXING, train_images=images, seeds=2, steps=160, val_every=20, models=models)
 
 
 WIDE = replace(
     TWO_DIGITS,
     channels=8,
-    steps=320,
+    steps=240,
+    val_every=30,
     models={
         "grnn": ModelSettings(STILL, 0.035),
         "grnn_x8": ModelSettings(STILL, 0.12, options={"channels": 64}),

@@ -107,8 +107,8 @@ class PredictionSettings(Settings):
         speeds: the angular velocities that rotating digits have.
         orientations: None for translations; N of the C_N fields for rotations, of which there are
             channels / N.
-        decoder, pool, rollout, velocity_mixing, nonlinearity: of the model; start: of a translation's;
-            rotate, interpolation: of a rotation's.
+        decoder, pool, rollout, velocity_mixing, nonlinearity, start: of the model; rotate, interpolation: of
+            a rotation's.
         train_images: how many of the training images are used; None for all.
     """
 

@@ -18,7 +18,7 @@ def test_the_runs_of_notebook_12():
     seeds = {
         model: [s.seed for s in specs if s.model == model] for model in dict.fromkeys(s.model for s in specs)
     }
-    assert seeds == {"grnn": [0, 1, 2], "fernn_v1": [0, 1, 2], "fernn_v2": [0, 1, 2], "grnn_matched": [0]}
+    assert seeds == {"grnn": [0, 1, 2], "fernn_v1": [0], "fernn_v2": [0, 1, 2], "grnn_matched": [0]}
     assert experiments_of("12") == ("translating_digits", "mixing_line")
     assert runs_for("01_bump", "quick") == [] and experiments_of("01_bump") == ()
     assert [s.seed for s in runs_for("12", "quick", seeds=[7])] == [7] * 6
@@ -56,7 +56,7 @@ def test_budget_and_data():
     least = runs_for("12", "quick", budget=1e-9)[0].config
     assert (least["steps"], least["warmup"]) == (1, 0) and full["warmup"] > 0
     sizes = [(c["val_size"], c["test_size"]) for c in (full, part)]
-    assert sizes == [(64, 256), (64, 64)]
+    assert sizes == [(32, 128), (32, 64)]
     assert full["data"] == "embedded" and full["canvas"] == 16
     real = runs_for("12", "quick", data="real")[0].config
     assert real["data"] == "real" and real["canvas"] == 28
@@ -144,9 +144,9 @@ def test_batches_come_from_the_generator_alone(config):
 
 
 def test_no_run_is_trained_twice_under_two_names(tmp_path):
-    """At the published sizes two experiments declare some runs alike: one key, and one place in the store."""
+    """Two experiments declare some runs alike: one key, and one place in the store."""
     store = RunStore(tmp_path)
-    for profile, shared in (("quick", 0), ("paper", 9)):
+    for profile, shared in (("quick", 3), ("paper", 12)):
         specs = {
             (s.experiment, s.model, s.seed): s
             for n in NOTEBOOKS
