@@ -52,8 +52,8 @@ RINGS = replace(
     blocks=12,
     activation="sine",
     steepness=20.0,
-    steps=600,
-    val_every=60,
+    steps=500,
+    val_every=50,
     models={name: model for name, model in GAUSSIANS.models.items() if name != "polar8"}
     | {"radial": net("O(2)", 0.003, layer="polar")},
 )
