@@ -15,7 +15,7 @@ def net(group: str, seconds_per_step: float, **options) -> ModelSettings:
 
 def matching(group: str, seconds_per_step: float, width: int, **options) -> ModelSettings:
     """Flow matching with a field that commutes with a group; its divergence is estimated."""
-    options = {"layer": "flow_matching", "test_logdet": "estimate", "lr": 2e-3, **options}
+    options = {"layer": "flow_matching", "test_logdet": "estimate", **options}
     return net(group, seconds_per_step, hidden_fields=(width,), seeds=1, **options)
 
 
@@ -55,7 +55,11 @@ RINGS = replace(
     steps=500,
     val_every=50,
     models={name: model for name, model in GAUSSIANS.models.items() if name != "polar8"}
-    | {"radial": net("O(2)", 0.003, layer="polar")},
+    | {"radial": net("O(2)", 0.003, layer="polar")}
+    | {
+        name: matching(group, 0.006, 64, test_logdet="exact", orbit_size=500, lr=3e-3, ema=0.99)
+        for name, group in {"fm_plain": "C1", "fm_o2": "O(2)"}.items()
+    },
 )
 # Residual images: plain_width has as many channels as d4, plain_small as many parameters within 2 %. The rate
 # and the first steepness were chosen on validation, for d4 on the digits, and are those of all.
@@ -79,8 +83,9 @@ DIGITS = DensitySettings(
         "plain_width": net("C1", 0.06, hidden_fields=(32, 32)),
         "plain_small": net("C1", 0.04, hidden_fields=(9, 6)),
         "d4": net("D4", 0.08, hidden_fields=(4, 4)),
-        "fm_plain": matching("C1", 0.04, 96),
-        "fm_c4": matching("C4", 0.04, 24),
+        # About the seconds of d4, and a rate of its own.
+        "fm_plain": matching("C1", 0.04, 64, lr=4e-3, batch_size=32, steps_factor=1.5),
+        "fm_c4": matching("C4", 0.04, 16, lr=4e-3, batch_size=32, steps_factor=1.5),
     },
 )
 PATCHES = {"embedded": "photo_patches8", "real": "cifar10"}
