@@ -35,17 +35,17 @@ def test_paper_has_the_published_sizes():
 
 
 def test_equal_parameters_are_about_equal():
-    """Where models are compared at equal parameters, in quick: within a tenth of the plain net's."""
+    """Where models are compared at equal parameters, in quick: within so much of the plain net's."""
     sizes = {
-        "coupling_patches": ("plain", ["c2", "c4", "d2", "d4"]),
-        "few_images_all": ("plain", ["d4"]),
-        "residual_digits": ("plain_small", ["d4"]),
-        "residual_patches": ("plain_small", ["d4"]),
+        "coupling_patches": ("plain", ["c2", "c4", "d2", "d4"], 0.02),
+        "few_images_all": ("plain", ["d4"], 0.02),
+        "residual_digits": ("plain_small", ["d4"], 0.1),
+        "residual_patches": ("plain_small", ["d4"], 0.1),
     }
-    for experiment, (plain, others) in sizes.items():
+    for experiment, (plain, others, within) in sizes.items():
         counts = {}
         for model in (plain, *others):
             config = settings("quick", experiment).config(model, data="embedded", budget=1.0)
             counts[model] = sum(p.numel() for p in likelihood.build(config).parameters())
         for model in others:
-            assert counts[model] == pytest.approx(counts[plain], rel=0.1), (experiment, model, counts)
+            assert counts[model] == pytest.approx(counts[plain], rel=within), (experiment, model, counts)
