@@ -246,7 +246,7 @@ class GCoupling(Bijection):
             return kept + changed
         return torch.cat([changed, kept] if self.flip else [kept, changed], 1)
 
-    def _maps(self, kept: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    def maps(self, kept: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
         """s(u), t(u) and the splines' parameters, or None.
 
         s and t are zero at masked pixels, so that zeros stay zeros there.
@@ -276,13 +276,13 @@ class GCoupling(Bijection):
 
     def _encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, v = self._split(x)
-        log_scale, shift, bends = self._maps(kept, context)
+        log_scale, shift, bends = self.maps(kept, context)
         v, bent = self._bend(v, bends)
         return self._join(kept, v * log_scale.exp() + shift), log_scale.flatten(1).sum(1) + bent
 
     def _decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, v = self._split(z)
-        log_scale, shift, bends = self._maps(kept, context)
+        log_scale, shift, bends = self.maps(kept, context)
         v, bent = self._bend((v - shift) * (-log_scale).exp(), bends, inverse=True)
         return self._join(kept, v), bent - log_scale.flatten(1).sum(1)
 
