@@ -1,0 +1,52 @@
+"""The night profile: quick's experiments on the papers' tasks and data, wider and longer, for eight hours on
+one present GPU."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+
+from .settings import DensitySettings, ModelSettings, PredictionSettings, RecognitionSettings, Settings
+
+# Of an experiment, as published: what moves how fast, how long the clips are, how densities are tested. All
+# that is not named here is quick's, whose recipe was found on validation data: rates, schedules, starts.
+TASK = ("max_speed", "speeds", "orientations", "frames", "scales", "test_logdet", "orbit_size")
+WIDER = 2
+# How many times as long as quick, in steps, and its own sizes.
+LONGER: dict[type, tuple[int, dict]] = {
+    PredictionSettings: (7, {"batch_size": 32, "val_size": 512, "test_size": 2048}),
+    RecognitionSettings: (5, {"batch_size": 32}),
+    DensitySettings: (15, {"batch_size": 64, "val_size": 512, "test_size": 2048}),
+}
+# Seconds of a step: what launching its kernels takes whatever their size, and the work that quick's guess is
+# for, at 45 TFLOP/s in whole float32 instead of a thread's 110 GFLOP/s. Counted, not measured.
+LAUNCHES, FASTER = 0.03, 400
+
+
+def night(quick: Settings, paper: Settings) -> Settings:
+    """An experiment of the papers at a size between quick's and the published one, with quick's models."""
+    known, (longer, sizes) = {field.name for field in fields(quick)}, LONGER[type(quick)]
+    sizes = sizes | {name: getattr(paper, name) for name in TASK if name in known}
+    sizes |= {name: longer * getattr(quick, name) for name in ("steps", "val_every")}
+    sizes |= {"best": quick.best or "val_loss", "seeds": None, "memory_mb": 16_000}
+    turns = 1 if not sizes.get("orientations") else sizes["orientations"] // quick.orientations
+    wider = {n: _wider(getattr(quick, n), turns) for n in ("channels", "hidden_fields") if n in known}
+    grown = (WIDER * turns) ** 2 * sizes["batch_size"] / quick.batch_size
+    grown *= _pixels(quick.canvas["real"]) / _pixels(quick.canvas["embedded"])
+
+    def model(name: str, of: ModelSettings) -> ModelSettings:
+        motions = paper.models.get(name, of).motions
+        work = grown * (len(motions) / len(of.motions) if motions else 1)
+        options = of.options | {n: _wider(of.options[n], turns) for n in wider.keys() & of.options.keys()}
+        seconds = LAUNCHES + work * of.seconds_per_step / FASTER
+        return replace(of, motions=motions, options=options, seconds_per_step=seconds, seeds=None)
+
+    return replace(quick, **sizes, **wider, models={n: model(n, of) for n, of in quick.models.items()})
+
+
+def _wider(width: int | tuple[int, ...], turns: int) -> int | tuple[int, ...]:
+    return WIDER * turns * width if isinstance(width, int) else tuple(WIDER * w for w in width)
+
+
+def _pixels(canvas: int | tuple[int, ...]) -> int:
+    return canvas**2 if isinstance(canvas, int) else math.prod(canvas)
