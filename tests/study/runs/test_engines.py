@@ -130,7 +130,7 @@ def test_when_the_time_is_up(store, monkeypatch, name):
     assert not store.folder(specs[0]).exists()
     if name == "serial":
         assert run_all(specs, store=store, until=time.time() + 0.5, **limits) == []
-        assert (store.folder(specs[0]) / "checkpoint.pt").exists() and not store.folder(specs[1]).exists()
+        assert (store.folder(specs[0]) / "checkpoint").exists() and not store.folder(specs[1]).exists()
     assert [run.spec for run in run_all(specs, store=store, until=time.time() + 600, **limits)] == specs
 
 
