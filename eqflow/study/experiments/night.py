@@ -11,12 +11,12 @@ from .settings import DensitySettings, ModelSettings, PredictionSettings, Recogn
 # Of an experiment, as published: what moves how fast, how long the clips are, how densities are tested. All
 # that is not named here is quick's, whose recipe was found on validation data: rates, schedules, starts.
 TASK = ("max_speed", "speeds", "orientations", "frames", "scales", "test_logdet", "orbit_size")
-WIDER = 2
-# How many times as long as quick, in steps, and its own sizes.
+DATA_SIZES = {"val_size": 512, "test_size": 2048}
+# How many times as long as quick, in steps, and at which sizes.
 LONGER: dict[type, tuple[int, dict]] = {
-    PredictionSettings: (7, {"batch_size": 32, "val_size": 512, "test_size": 2048}),
-    RecognitionSettings: (5, {"batch_size": 32}),
-    DensitySettings: (15, {"batch_size": 64, "val_size": 512, "test_size": 2048}),
+    PredictionSettings: (8, {"batch_size": 32, **DATA_SIZES}),
+    RecognitionSettings: (6, {"batch_size": 32}),
+    DensitySettings: (15, {"batch_size": 64, **DATA_SIZES}),
 }
 # Seconds of a step: what launching its kernels takes whatever their size, and the work that quick's guess is
 # for, at 45 TFLOP/s in whole float32 instead of a thread's 110 GFLOP/s. Counted, not measured.
@@ -24,28 +24,39 @@ LAUNCHES, FASTER = 0.03, 400
 
 
 def night(quick: Settings, paper: Settings) -> Settings:
-    """An experiment of the papers at a size between quick's and the published one, with quick's models."""
+    """An experiment of the papers at a size between quick's and the published one, with quick's models.
+
+    Sequence models are twice as wide as in quick. Densities have the published scales, or twice the blocks of
+    one: what is equal in parameters stays equal. Points are the papers' own in quick, and the same here.
+    """
+    if quick.canvas["real"] == quick.canvas["embedded"]:
+        return replace(quick, seeds=None)
     known, (longer, sizes) = {field.name for field in fields(quick)}, LONGER[type(quick)]
     sizes = sizes | {name: getattr(paper, name) for name in TASK if name in known}
     sizes |= {name: longer * getattr(quick, name) for name in ("steps", "val_every")}
     sizes |= {"best": quick.best or "val_loss", "seeds": None, "memory_mb": 16_000}
-    turns = 1 if not sizes.get("orientations") else sizes["orientations"] // quick.orientations
-    wider = {n: _wider(getattr(quick, n), turns) for n in ("channels", "hidden_fields") if n in known}
-    grown = (WIDER * turns) ** 2 * sizes["batch_size"] / quick.batch_size
+    wider = 1
+    if isinstance(quick, DensitySettings):
+        sizes["blocks"] = quick.blocks * (2 if paper.scales == quick.scales else 1)
+    else:
+        wider = 2 * (sizes["orientations"] // quick.orientations if sizes.get("orientations") else 1)
+        sizes["channels"] = _times(wider, quick.channels)
+    grown = wider**2 * sizes["batch_size"] / quick.batch_size
     grown *= _pixels(quick.canvas["real"]) / _pixels(quick.canvas["embedded"])
 
     def model(name: str, of: ModelSettings) -> ModelSettings:
-        motions = paper.models.get(name, of).motions
+        motions, options = paper.models.get(name, of).motions, dict(of.options)
+        if "channels" in options:
+            options["channels"] = _times(wider, options["channels"])
         work = grown * (len(motions) / len(of.motions) if motions else 1)
-        options = of.options | {n: _wider(of.options[n], turns) for n in wider.keys() & of.options.keys()}
         seconds = LAUNCHES + work * of.seconds_per_step / FASTER
         return replace(of, motions=motions, options=options, seconds_per_step=seconds, seeds=None)
 
-    return replace(quick, **sizes, **wider, models={n: model(n, of) for n, of in quick.models.items()})
+    return replace(quick, **sizes, models={n: model(n, of) for n, of in quick.models.items()})
 
 
-def _wider(width: int | tuple[int, ...], turns: int) -> int | tuple[int, ...]:
-    return WIDER * turns * width if isinstance(width, int) else tuple(WIDER * w for w in width)
+def _times(factor: int, width: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    return factor * width if isinstance(width, int) else tuple(factor * w for w in width)
 
 
 def _pixels(canvas: int | tuple[int, ...]) -> int:
