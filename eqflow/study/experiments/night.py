@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from .settings import DensitySettings, ModelSettings, PredictionSettings, RecognitionSettings, Settings
 
 # Of an experiment, as published: what moves how fast, how long the clips are, how densities are tested. All
-# that is not named here is quick's, whose recipe was found on validation data: rates, schedules, starts.
+# that is not named here is quick's, whose recipe was found on validation data: schedules, starts, models.
 TASK = ("max_speed", "speeds", "orientations", "frames", "scales", "test_logdet", "orbit_size")
 DATA_SIZES = {"val_size": 512, "test_size": 2048}
 # How many times as long as quick, in steps, and at which sizes.
@@ -18,15 +18,15 @@ LONGER: dict[type, tuple[int, dict]] = {
     RecognitionSettings: (6, {"batch_size": 32}),
     DensitySettings: (15, {"batch_size": 64, **DATA_SIZES}),
 }
-# Seconds of a step: what launching its kernels takes whatever their size, and the work that quick's guess is
-# for, at 45 TFLOP/s in whole float32 instead of a thread's 110 GFLOP/s. Counted, not measured.
+# Seconds of a step: what the calls of its kernels take whatever their size, on a GPU or not, and the rest of
+# quick's guess at 45 TFLOP/s in whole float32 instead of a thread's 110 GFLOP/s. Counted, not measured.
 LAUNCHES, FASTER = 0.03, 400
 
 
 def night(quick: Settings, paper: Settings) -> Settings:
     """An experiment of the papers at a size between quick's and the published one, with quick's models.
 
-    Sequence models are twice as wide as in quick. Densities have the published scales, or twice the blocks of
+    Rates are the geometric mean of both. Sequence models are twice as wide as in quick. Densities have the published scales, or twice the blocks of
     one: what is equal in parameters stays equal. Points are the papers' own in quick, and the same here.
     """
     if quick.canvas["real"] == quick.canvas["embedded"]:
@@ -34,7 +34,8 @@ def night(quick: Settings, paper: Settings) -> Settings:
     known, (longer, sizes) = {field.name for field in fields(quick)}, LONGER[type(quick)]
     sizes = sizes | {name: getattr(paper, name) for name in TASK if name in known}
     sizes |= {name: longer * getattr(quick, name) for name in ("steps", "val_every")}
-    sizes |= {"best": quick.best or "val_loss", "seeds": None, "memory_mb": 16_000}
+    sizes |= {"lr": float(f"{math.sqrt(quick.lr * paper.lr):.2g}"), "best": quick.best or "val_loss"}
+    sizes |= {"seeds": None, "memory_mb": 16_000}
     wider = 1
     if isinstance(quick, DensitySettings):
         sizes["blocks"] = quick.blocks * (2 if paper.scales == quick.scales else 1)
@@ -49,7 +50,7 @@ def night(quick: Settings, paper: Settings) -> Settings:
         if "channels" in options:
             options["channels"] = _times(wider, options["channels"])
         work = grown * (len(motions) / len(of.motions) if motions else 1)
-        seconds = LAUNCHES + work * of.seconds_per_step / FASTER
+        seconds = LAUNCHES + work * max(0.0, of.seconds_per_step - LAUNCHES) / FASTER
         return replace(of, motions=motions, options=options, seconds_per_step=seconds, seeds=None)
 
     return replace(quick, **sizes, models={n: model(n, of) for n, of in quick.models.items()})

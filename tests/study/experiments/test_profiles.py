@@ -45,8 +45,9 @@ def test_night_has_the_papers_tasks_and_quicks_recipe():
     quick, night, paper = (settings(p, "rotating_digits") for p in ("quick", "night", "paper"))
     for name in ("speeds", "orientations"):
         assert getattr(night, name) == getattr(paper, name) != getattr(quick, name)
-    for name in ("lr", "schedule", "warmup", "clip"):
+    for name in ("schedule", "warmup", "clip"):
         assert getattr(night, name) == getattr(quick, name)
+    assert min(quick.lr, paper.lr) < night.lr < max(quick.lr, paper.lr)
     assert night.models.keys() == quick.models.keys()
     assert night.models["fernn_v4"].motions == paper.models["fernn_v4"].motions
     assert quick.steps < night.steps < paper.steps
