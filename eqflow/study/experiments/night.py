@@ -26,8 +26,9 @@ LAUNCHES, FASTER = 0.03, 400
 def night(quick: Settings, paper: Settings) -> Settings:
     """An experiment of the papers at a size between quick's and the published one, with quick's models.
 
-    Rates are the geometric mean of both. Sequence models are twice as wide as in quick. Densities have the published scales, or twice the blocks of
-    one: what is equal in parameters stays equal. Points are the papers' own in quick, and the same here.
+    Rates are the geometric mean of both. Sequence models are twice as wide as in quick. Densities have the
+    published scales, or twice the blocks of one: what is equal in parameters stays equal. Points are the
+    papers' own in quick, and the same here.
     """
     if quick.canvas["real"] == quick.canvas["embedded"]:
         return replace(quick, seeds=None)

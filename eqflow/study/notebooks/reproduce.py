@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from ..experiments import NOTEBOOKS, WORTH, missing_data
 from ..files import atomic_write, cache_dir, markdown_table, read_json
 from ..runs import Run, RunsFailed, RunStore, run_all
-from ..runs.cost import cores, estimate
+from ..runs.cost import cores, estimate, parallel
 from ..runs.engines import ELSEWHERE
 from ..runs.pool import Died, side_by_side
 from ..runs.progress import clock
@@ -71,10 +71,11 @@ def find_notebooks(request: Request) -> dict[str, Path]:
 
 
 def plan(request: Request) -> str:
-    """Expected minutes and memory of each notebook on this machine, and the total, as a table."""
+    """Where the time of a request goes on this machine, as a table: training (one run after another) and the
+    notebook itself, their share, and memory; below it the time by the clock."""
     import pandas as pd
 
-    store, rows, options = work_store(), [], _estimated(request)
+    store, lines, options = work_store(), [], _estimated(request)
     chosen, planned = find_notebooks(request), {}  # runs that two notebooks share are trained once
     for number, path in chosen.items():
         specs = {store.key(spec): spec for spec in request.specs(number)}
@@ -83,18 +84,33 @@ def plan(request: Request) -> str:
         planned |= specs
         found, seconds = _record(request, path), _expected_seconds(request, path)
         memory = max(found.get("peak_memory_mb", 600), cost.memory_bytes / 2**20)
-        row = {"notebook": path.stem, "runs": f"{cost.to_train} to train, {cost.found} found"}
-        row |= {"training (min)": f"{cost.seconds / 60:.1f}", "notebook (min)": f"{seconds / 60:.1f}"}
-        rows.append(row | {"memory (MB)": f"{memory:.0f}", "basis": "measured" if found else "guess"})
-    training = total = estimate(planned.values(), store, **options).seconds
+        lines.append((path.stem, cost, seconds, memory, "measured" if found else "guess"))
+    total = estimate(planned.values(), store, **options)
+    _, _, each, memory, _ = zip(*lines, strict=True)
+    work = total.work + sum(each)
+    unit, size = ("min", 60) if work < 10 * 3600 else ("hours", 3600)
+    rows = [
+        {
+            "notebook": name,
+            "runs": f"{cost.to_train} to train, {cost.found} found",
+            f"training ({unit})": f"{cost.work / size:.1f}",
+            f"notebook ({unit})": f"{seconds / size:.1f}",
+            "share (%)": f"{100 * (cost.work + seconds) / work:.0f}",
+            "memory (MB)": f"{memory:.0f}",
+            "basis": basis,
+        }
+        for name, cost, seconds, memory, basis in [*lines, ("in all", total, sum(each), max(memory), "")]
+    ]
+    notebooks = 0.0
     for group in _groups(chosen):
-        each = [_expected_seconds(request, chosen[number]) for number in group]
-        total += max([sum(each) / _kernels(request), *each])
-    on = f" with {request.workers} runs at a time" if request.workers else ""
-    text = f"{markdown_table(pd.DataFrame(rows))}\nExpected in all: {_wall(total)}{on}.\n"
-    if training > DAY:
+        seconds = [_expected_seconds(request, chosen[number]) for number in group]
+        notebooks += max([sum(seconds) / _kernels(request), *seconds])
+    wall, at_once = total.seconds + notebooks, request.workers or parallel(options["device"])
+    text = f"{markdown_table(pd.DataFrame(rows))}\nExpected in all: {wall / size:.1f} {unit} with {at_once} "
+    text += f"runs at a time: {total.seconds / size:.1f} of training, {notebooks / size:.1f} of notebooks.\n"
+    if total.seconds > DAY:
         many = {n: estimate(planned.values(), store, **options | {"workers": n}).seconds for n in (4, 16, 64)}
-        text += f"With {', '.join(f'{n} at a time {_wall(seconds)}' for n, seconds in many.items())}.\n"
+        text += f"Of training: {', '.join(f'{s / DAY:.1f} days with {n}' for n, s in many.items())}.\n"
     if request.hours:
         whole, begun = by_worth(request, {number: request.specs(number) for number in chosen})
         text += f"{request.hours:g} hours are enough for {', '.join(whole) or 'no notebook'}"
@@ -102,12 +118,6 @@ def plan(request: Request) -> str:
     if request.level.data == "real" and not torch.cuda.is_available():
         text += "The guesses are for a GPU: without one it takes many times as long.\n"
     return text
-
-
-def _wall(seconds: float) -> str:
-    if seconds < 3 * 3600:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.0f} hours" if seconds < 3 * DAY else f"{seconds / DAY:.0f} days"
 
 
 def _estimated(request: Request) -> dict:

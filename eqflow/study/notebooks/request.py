@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..experiments import Profile, get_profile, runs_for
 from ..files import cache_dir, project_root, published_dir
+from ..runs.engines import require_engine
 
 OWN = ("PROFILE", "DATA", "DEVICE", "FRESH")  # parameters of notebooks that a request has fields for
 
@@ -50,6 +51,7 @@ class Request:
         return get_profile(self.profile)
 
     def __post_init__(self) -> None:
+        require_engine(self.engine)
         if own := [name for name in self.parameters if name in OWN]:
             options = ", ".join(f"--{name.lower()}" for name in own)
             raise ValueError(f"expected {options} for {', '.join(own)}; got -p, which is for the others")

@@ -266,9 +266,14 @@ def choose(
     if engine == "auto":
         side = workers or parallel(device)
         return "processes" if min(len(jobs), side) > 1 and seconds > WORTH_PROCESSES else "serial"
-    if engine not in ENGINES:
-        raise ValueError(f"expected an engine of {sorted(ENGINES)} or 'auto'; got {engine!r}")
+    require_engine(engine)
     return engine
+
+
+def require_engine(engine: str) -> None:
+    """ValueError for an unknown engine."""
+    if engine not in ("auto", *ENGINES):
+        raise ValueError(f"expected an engine of {sorted(ENGINES)} or 'auto'; got {engine!r}")
 
 
 def run_all(

@@ -244,12 +244,17 @@ def test_plan_counts_what_is_to_be_trained(tmp_path, monkeypatch):
     write_notebook(tmp_path, "14_length", ["1"])  # its runs are among those of 12: planned once
     text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
     assert "6 to train, 0 found" in text and "0 to train, 0 found" in text
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line]
+    *lines, whole = [row[:5] for row in table[2:]]
+    assert whole[:2] == ["in all", "6 to train, 0 found"] and whole[4] == "100"
+    for column in (2, 3, 4):  # to rounding in every line
+        assert float(whole[column]) == pytest.approx(sum(float(r[column]) for r in lines), abs=1.1)
 
 
 def test_the_plan_of_the_paper_profile_is_in_hours_and_for_a_gpu(tmp_path):
     write_notebook(tmp_path, "13_rotating_digits", ["1"])
     text = plan(Request(source=tmp_path, profile="paper", device="cpu", results=tmp_path / "results"))
-    assert " days." in text and "for a GPU" in text and "With 4 at a time" in text
+    assert " hours with " in text and "for a GPU" in text and "days with 16" in text
 
 
 def test_a_run_that_fails_fails_its_notebook_only(tmp_path, monkeypatch, capsys):
