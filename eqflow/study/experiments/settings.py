@@ -85,6 +85,7 @@ class Settings:
         values = {k: v for k, v in asdict(self).items() if k not in ("models", "memory_mb", "seeds")}
         values |= {"canvas": self.canvas[data], "motions": chosen.motions, **chosen.options}
         values["steps"] = max(1, round(self.steps * chosen.steps_factor * budget))
+        values["warmup"] = min(self.warmup, values["steps"] // 2)
         # Curves have as many points at every budget and length.
         values["val_every"] = max(1, round(self.val_every * values["steps"] / self.steps))
         for name in values.keys() & {"val_size", "test_size"}:
@@ -106,7 +107,8 @@ class PredictionSettings(Settings):
         speeds: the angular velocities that rotating digits have.
         orientations: None for translations; N of the C_N fields for rotations, of which there are
             channels / N.
-        decoder, pool, velocity_mixing: of the model; rotate, interpolation: of a rotation's.
+        decoder, pool, velocity_mixing, nonlinearity: of the model; start: of a translation's; rotate,
+            interpolation: of a rotation's.
         train_images: how many of the training images are used; None for all.
     """
 
@@ -124,6 +126,8 @@ class PredictionSettings(Settings):
     interpolation: str = "spline"
     pool: str = "max"
     velocity_mixing: int = 1
+    nonlinearity: str = "relu"
+    start: str = "uniform"
     kernel_size: int = 3
     train_images: int | None = None
     val_size: int = 64
