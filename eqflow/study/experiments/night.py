@@ -10,7 +10,7 @@ from .settings import DensitySettings, ModelSettings, PredictionSettings, Recogn
 
 # Of an experiment, as published: what moves how fast, how long the clips are, how densities are tested. All
 # that is not named here is quick's, whose recipe was found on validation data: schedules, starts, models.
-TASK = ("max_speed", "speeds", "orientations", "frames", "scales", "test_logdet", "orbit_size")
+TASK = ("max_speed", "speeds", "orientations", "frames", "test_logdet", "orbit_size")
 DATA_SIZES = {"val_size": 512, "test_size": 2048}
 # How many times as long as quick, in steps, and at which sizes.
 LONGER: dict[type, tuple[int, dict]] = {
@@ -27,7 +27,7 @@ def night(quick: Settings, paper: Settings) -> Settings:
     """An experiment of the papers at a size between quick's and the published one, with quick's models.
 
     Rates are the geometric mean of both. Sequence models are twice as wide as in quick. Densities have the
-    published scales, or twice the blocks of one: what is equal in parameters stays equal. Points are the
+    published scales if those are more, else twice the blocks: what is equal in parameters stays equal. Points are the
     papers' own in quick, and the same here.
     """
     if quick.canvas["real"] == quick.canvas["embedded"]:
@@ -39,7 +39,8 @@ def night(quick: Settings, paper: Settings) -> Settings:
     sizes |= {"seeds": None, "memory_mb": 16_000}
     wider = 1
     if isinstance(quick, DensitySettings):
-        sizes["blocks"] = quick.blocks * (2 if paper.scales == quick.scales else 1)
+        sizes["scales"] = max(quick.scales, paper.scales)
+        sizes["blocks"] = quick.blocks * (2 if sizes["scales"] == quick.scales else 1)
     else:
         wider = 2 * (sizes["orientations"] // quick.orientations if sizes.get("orientations") else 1)
         sizes["channels"] = _times(wider, quick.channels)
