@@ -242,7 +242,7 @@ _CIFAR = {"steps": 100 * CIFAR_EPOCH, "val_every": CIFAR_EPOCH}
 _PUBLISHED = {"best": None, "layer": "coupling", "scales": 1, "blocks": 8, "splines": 0, "weight_decay": 1e-4}
 _COUPLING = {**_PUBLISHED, **_CIFAR}
 _GROUPS = {
-    name: net(name.upper(), 0.3, hidden_fields=(128 // size,) * 2)
+    name: net(name.upper(), 0.04, hidden_fields=(128 // size,) * 2)
     for name, size in {"c2": 2, "c4": 4, "c8": 8, "c16": 16, "d2": 4, "d4": 8, "d8": 16, "d16": 32}.items()
 }
 _PATCHES = {"source": PATCHES, "canvas": COLOURS}
@@ -277,13 +277,13 @@ DENSITY_PAPER = {
     "residual_translated": paper(
         VARIANTS["translated"],
         **_IMAGES | {"blocks": 48, "scales": 1},
-        models={"circular": net("C1", 0.5, hidden_fields=(512, 512))},
+        models={"circular": net("C1", 1.2, hidden_fields=(512, 512))},
     ),
     "coupling_patches": paper(
         COUPLING,
         **_COUPLING,
         models={
-            "plain": net("C1", 0.2, hidden_fields=(128, 128)),
+            "plain": net("C1", 0.04, hidden_fields=(128, 128)),
             **_GROUPS,
             "d4_soft": replace(_GROUPS["d4"], options={**_GROUPS["d4"].options, "soft": True}),
         },
@@ -297,8 +297,8 @@ DENSITY_PAPER["toy_rings"] = replace(
 )
 _FEW = {"steps": 20 * MNIST_EPOCH, "val_every": MNIST_EPOCH, **_PUBLISHED}
 _FEW["models"] = {
-    "plain": net("C1", 0.2, hidden_fields=(128, 128)),
-    "plain_augmented": net("C1", 0.2, hidden_fields=(128, 128), augment="D4"),
+    "plain": net("C1", 0.04, hidden_fields=(128, 128)),
+    "plain_augmented": net("C1", 0.04, hidden_fields=(128, 128), augment="D4"),
     "d4": _GROUPS["d4"],
 }
 for _name, _size in {"few_images_50": 50, "few_images_200": 200, "few_images_all": None}.items():
