@@ -27,8 +27,8 @@ def night(quick: Settings, paper: Settings) -> Settings:
     """An experiment of the papers at a size between quick's and the published one, with quick's models.
 
     Rates are the geometric mean of both. Sequence models are twice as wide as in quick. Densities have the
-    published scales if those are more, else twice the blocks: what is equal in parameters stays equal. Points are the
-    papers' own in quick, and the same here.
+    published scales if those are more, else twice the blocks: what is equal in parameters stays equal. Points
+    are the papers' own in quick, and the same here.
     """
     if quick.canvas["real"] == quick.canvas["embedded"]:
         return replace(quick, seeds=None)
