@@ -23,6 +23,7 @@ class Request:
         notebooks: numbers or names; empty for all.
         profile, data, device, budget: as in the notebooks and in :func:`~eqflow.study.experiments.runs_for`.
         fresh: train again, execute again.
+        hours: of training, of the most telling runs first; None: until all are trained.
         engine, workers: of the training, as in :func:`~eqflow.study.runs.run_all`; notebooks are executed
             here, one after another if the engine is serial.
         parameters: further parameters of the notebooks' parameters cell, such as SEED; ValueError for those
@@ -37,6 +38,7 @@ class Request:
     device: str = "auto"
     budget: float = 1.0
     fresh: bool = False
+    hours: float | None = None
     engine: str = "auto"
     workers: int | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
@@ -80,10 +82,10 @@ class Request:
     def _which(self) -> str:
         if self.profile != "auto":
             return f"eqflow: {self.level.name} profile, as asked for."
-        why = "a CUDA device was found" if self.level.name == "paper" else "no CUDA device was found"
-        if self.level.name != "paper" and shutil.which("nvidia-smi"):
+        why = "a CUDA device was found" if self.level.name == "night" else "no CUDA device was found"
+        if self.level.name != "night" and shutil.which("nvidia-smi"):
             why += " (though nvidia-smi is there: is this PyTorch a CUDA build, and the driver new enough?)"
-        return f"eqflow: {self.level.name} profile, as {why} (PROFILE=smoke|quick|paper overrides)."
+        return f"eqflow: {self.level.name} profile, as {why} (PROFILE=smoke|quick|night|paper overrides)."
 
     def specs(self, number: str) -> list:
         specs = runs_for(number, self.level, data=self.data, budget=self.budget)

@@ -254,7 +254,7 @@ def test_plan_counts_what_is_to_be_trained(tmp_path, monkeypatch):
 def test_the_plan_of_the_paper_profile_is_in_hours_and_for_a_gpu(tmp_path):
     write_notebook(tmp_path, "13_rotating_digits", ["1"])
     text = plan(Request(source=tmp_path, profile="paper", device="cpu", results=tmp_path / "results"))
-    assert " hours with " in text and "for a GPU" in text
+    assert " hours with " in text and "for a GPU" in text and "days with 16" in text
 
 
 def test_a_run_that_fails_fails_its_notebook_only(tmp_path, monkeypatch, capsys):
@@ -271,6 +271,28 @@ def test_a_run_that_fails_fails_its_notebook_only(tmp_path, monkeypatch, capsys)
     assert reproduce(request) == 1
     assert "TrainingError: NaN at step 3" in capsys.readouterr().out
     assert "NaN at step 3" in scoreboard(request.folder, "smoke").set_index("id").reason["A5"]
+
+
+def test_hours_are_for_the_most_telling_notebooks_that_fit(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    request = Request(profile="paper", notebooks=["13", "35", "37"])
+    runs = runner.find_runs(request)
+    assert runner.by_worth(request, runs) == (["37", "13", "35"], [])
+    assert runner.by_worth(replace(request, hours=24), runs) == (["37"], ["13", "35"])
+    assert runner.by_worth(replace(request, hours=10), runs) == (["35"], ["37", "13"])
+
+
+def test_when_the_time_is_up_notebooks_without_their_runs_are_left(tmp_path, monkeypatch, capsys):
+    """They are neither executed nor failed, and the others are executed."""
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    write_notebook(tmp_path, "01_bump", [START, 'nb.expect("A2", error=1e-15, control=0.5);', "nb.finish()"])
+    write_notebook(tmp_path, "12_translating_digits", ["raise RuntimeError('executed')"])
+    request = Request(source=tmp_path, profile="smoke", results=tmp_path / "results", hours=1e-9)
+    assert reproduce(request) == 0
+    said = capsys.readouterr().out
+    assert "12_translating_digits not run: the time was up" in said and "[1/1] 01_bump ok" in said
+    board = scoreboard(request.folder, "smoke").set_index("id")
+    assert board.verdict["A2"] == "verified" and board.verdict["A5"] == "not run"
 
 
 def test_cleaning_takes_times_and_colours():
