@@ -107,7 +107,8 @@ class PredictionSettings(Settings):
         speeds: the angular velocities that rotating digits have.
         orientations: None for translations; N of the C_N fields for rotations, of which there are
             channels / N.
-        decoder, pool, velocity_mixing: of the model; rotate, interpolation: of a rotation's.
+        decoder, pool, rollout, velocity_mixing, nonlinearity, start: of the model; rotate, interpolation: of
+            a rotation's.
         train_images: how many of the training images are used; None for all.
     """
 
@@ -124,7 +125,10 @@ class PredictionSettings(Settings):
     rotate: str = "input"
     interpolation: str = "spline"
     pool: str = "max"
+    rollout: str = "recurrent"
     velocity_mixing: int = 1
+    nonlinearity: str = "relu"
+    start: str = "uniform"
     kernel_size: int = 3
     train_images: int | None = None
     val_size: int = 64
@@ -137,13 +141,16 @@ class DensitySettings(Settings):
 
     Attributes:
         source: a toy density ("eight_gaussians", "rings") or an image set, by source of the data.
-        layer: "residual" or "coupling"; soft: coupling with the original's scale network.
-        group: of the layers, "C1" (plain), "C4", "D4", ...
+        layer: "residual", "coupling", "glow", "flow_matching" or "polar" (points); soft: coupling with the
+            original's scale network; splines: bins of a glow's, 0 for none.
+        group: of the layers, "C1" (plain), "C4", "D4", ...; "O(2)" for polar maps and flow matching.
         symmetry: the group that moves test events, the same for all models.
         augment: the group whose elements move training events at random, or None.
-        hidden_fields: regular fields of every hidden layer of a net.
+        hidden_fields: regular fields of every hidden layer of a net; for flow matching one number, at points
+            of channels.
         blocks, scales: layers of a scale; scales, with a squeeze between two.
-        coefficient: bound on the norm of a residual net's layers; roulette: options of its estimate.
+        coefficient: bound on the norm of a residual net's layers; activation, steepness: between them;
+            roulette: options of its estimate.
         alpha: of the logit.
         train_size: how many training events there are; None for all images.
         test_logdet: "exact", or "estimate" where residual layers are too many and too large for it.
@@ -153,6 +160,7 @@ class DensitySettings(Settings):
     source: Mapping[str, str]
     layer: str = "residual"
     soft: bool = False
+    splines: int = 0
     group: str = "C1"
     symmetry: str = "D4"
     augment: str | None = None
@@ -160,6 +168,8 @@ class DensitySettings(Settings):
     blocks: int = 4
     scales: int = 1
     coefficient: float = 0.98
+    activation: str = "lipswish"
+    steepness: float = 1.0
     roulette: Mapping[str, Any] = field(default_factory=dict)
     padding: str = "zero"
     alpha: float = 0.05
