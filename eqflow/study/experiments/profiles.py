@@ -189,7 +189,12 @@ WIDE = replace(
 # they need. All five models have about 5,000 parameters, as all of the paper's have about 240,000. Clips are
 # standardized: over 255 alone, as published, the brightness of the wall outweighs the figure before it, and
 # nets as narrow as these stay near chance.
-# TUNING#
+# Tuned by one rule: the learning rate among .0025, .005 and .01 that is best on 125 further drawn people
+# (750 clips of the crowds 8 to 12, neither trained nor tested), seed 0, one velocity per clip; the recurrent
+# nets share a rate, and the cheap nets, which see no slices, get three times the steps. Accuracy there after
+# 300 steps (cheap: 900): one frame .741 at .005 and .787 at .01; 3-D CNN .589 and .657; G-RNN .740, .768 and
+# .525 at the three; at .005 G-RNN+ .729, FERNN-V1 .865, FERNN-V2 .844 (eight frames, two apart, took
+# a quarter longer: .819 after 224 steps). With seed 1 FERNN-V2 had .840 after 320 steps and .845 after 400.
 ACTIONS = RecognitionSettings(
     max_speed=(2, 0),
     test_speeds=(),
@@ -202,21 +207,25 @@ ACTIONS = RecognitionSettings(
     stride=3,
     standardize=True,
     batch_size=16,
-    steps=320,
+    steps=300,
     lr=5e-3,
     schedule="cosine",
     warmup=20,
-    val_every=40,
+    val_every=50,
     models={
-        "cnn3d": ModelSettings(STILL, 0.01, steps_factor=3, options={"net": "conv3d", "channels": (3, 6, 9)}),
-        "grnn_plus": ModelSettings(line(-1, 0, 1), 0.08, options={"net": "learned_shifts"}),
-        "grnn": ModelSettings(STILL, 0.04),
-        "fernn_v1": ModelSettings(line(-1, 0, 1), 0.055),
-        "fernn_v2": ModelSettings(line(-2, -1, 0, 1, 2), 0.08),
+        "cnn3d": ModelSettings(
+            STILL, 0.01, steps_factor=3, options={"net": "conv3d", "channels": (3, 6, 9), "lr": 0.01}
+        ),
+        "grnn_plus": ModelSettings(line(-1, 0, 1), 0.06, options={"net": "learned_shifts"}),
+        "grnn": ModelSettings(STILL, 0.035),
+        "fernn_v1": ModelSettings(line(-1, 0, 1), 0.042),
+        "fernn_v2": ModelSettings(line(-2, -1, 0, 1, 2), 0.07),
     },
 )
 # What postures tell; no camera changes it, so once is enough.
-ONE_FRAME = {"one_frame": ModelSettings(STILL, 0.008, steps_factor=3, options={"net": "one_frame"})}
+ONE_FRAME = {
+    "one_frame": ModelSettings(STILL, 0.008, steps_factor=3, options={"net": "one_frame", "lr": 0.01})
+}
 QUICK: dict[str, Settings] = {
     "translating_digits": TRANSLATING,
     "rotating_digits": ROTATING,
@@ -237,7 +246,7 @@ QUICK: dict[str, Settings] = {
         ACTIONS,
         max_speed=(1, 0),
         test_speeds=(0, 2),
-        models={m: ACTIONS.models[m] for m in ("grnn", "fernn_v1", "fernn_v2")},
+        models={m: ACTIONS.models[m] for m in ("grnn", "fernn_v2")},
     ),
 }
 
@@ -368,7 +377,7 @@ PAPER: dict[str, Settings] = {
     "few_videos_all": paper(few_videos(None)),
     "actions_fixed": replace(
         KTH,
-        models=KTH.models | {"one_frame": replace(ONE_FRAME["one_frame"], steps_factor=1)},
+        models=KTH.models | {"one_frame": ModelSettings(STILL, 0.03, options={"net": "one_frame"})},
     ),
     "actions_redrawn": replace(KTH, camera="redrawn"),
     "actions_switch": replace(KTH, camera="switch"),
