@@ -11,7 +11,9 @@ from .exponential import ConvExponential
 from .fields import FieldType
 from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
+from .flow_matching import FlowMatching, ImageField, PlaneField, RadialField
 from .fourier import FourierConv, UnitaryDFT
+from .glow import glow
 from .lipschitz import LipSwish, Sine
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
@@ -31,11 +33,13 @@ __all__ = [
     "Chain",
     "ConvExponential",
     "FieldType",
+    "FlowMatching",
     "FourierConv",
     "GAutoregressive",
     "GCoupling",
     "GResidual",
     "GroupCirculant",
+    "ImageField",
     "Inverse",
     "InverseReport",
     "LipSwish",
@@ -45,7 +49,9 @@ __all__ = [
     "OrbitAverage",
     "OrbitMixture",
     "PaddedBlock",
+    "PlaneField",
     "QuotientResidual",
+    "RadialField",
     "RadialMap",
     "Sine",
     "SphereMoser",
@@ -61,6 +67,7 @@ __all__ = [
     "dequantize",
     "fit",
     "folded_checkerboard",
+    "glow",
     "initialize",
     "padded_chain",
 ]

@@ -89,7 +89,7 @@ def series(
         generator: Of the probes, on the device of x.
     """
     _require(terms=terms, probes=probes)
-    return _over_probes(weighted_series(x, y, _signs(x, probes, generator), torch.ones(probes, terms)))
+    return _over_probes(weighted_series(x, y, signs(x, probes, generator), torch.ones(probes, terms)))
 
 
 def roulette(
@@ -129,7 +129,7 @@ def roulette(
     weights = [[1.0] * exact_terms + tail_weights(u, tail, rate) for u in uniform]
     n = max(map(len, weights))
     padded = torch.tensor([row + [0.0] * (n - len(row)) for row in weights], dtype=torch.float64)
-    return _over_probes(weighted_series(x, y, _signs(x, probes, generator), padded))
+    return _over_probes(weighted_series(x, y, signs(x, probes, generator), padded))
 
 
 def tail_weights(uniform: float, tail: str, rate: float) -> list[float]:
@@ -203,9 +203,10 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(2).sum(2)
 
 
-def _signs(x: Tensor, probes: int, generator: torch.Generator | None) -> Tensor:
-    signs = torch.randint(2, (probes, *x.shape), dtype=x.dtype, device=x.device, generator=generator)
-    return signs.mul_(2).sub_(1)
+def signs(x: Tensor, probes: int, generator: torch.Generator | None) -> Tensor:
+    """Independent random signs (probes, *x.shape)."""
+    bits = torch.randint(2, (probes, *x.shape), dtype=x.dtype, device=x.device, generator=generator)
+    return bits.mul_(2).sub_(1)
 
 
 def _over_probes(values: Tensor) -> LogDet:

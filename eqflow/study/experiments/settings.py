@@ -107,7 +107,8 @@ class PredictionSettings(Settings):
         speeds: the angular velocities that rotating digits have.
         orientations: None for translations; N of the C_N fields for rotations, of which there are
             channels / N.
-        decoder, pool, velocity_mixing: of the model; rotate, interpolation: of a rotation's.
+        decoder, pool, rollout, velocity_mixing, nonlinearity, start: of the model; rotate, interpolation: of
+            a rotation's.
         train_images: how many of the training images are used; None for all.
     """
 
@@ -124,7 +125,10 @@ class PredictionSettings(Settings):
     rotate: str = "input"
     interpolation: str = "spline"
     pool: str = "max"
+    rollout: str = "recurrent"
     velocity_mixing: int = 1
+    nonlinearity: str = "relu"
+    start: str = "uniform"
     kernel_size: int = 3
     train_images: int | None = None
     val_size: int = 64
@@ -137,11 +141,13 @@ class DensitySettings(Settings):
 
     Attributes:
         source: a toy density ("eight_gaussians", "rings") or an image set, by source of the data.
-        layer: "residual", "coupling", or "polar" (points); soft: coupling with the original's scale network.
-        group: of the layers, "C1" (plain), "C4", "D4", ...; "O(2)" for a polar one.
+        layer: "residual", "coupling", "glow", "flow_matching" or "polar" (points); soft: coupling with the
+            original's scale network; splines: bins of a glow's, 0 for none.
+        group: of the layers, "C1" (plain), "C4", "D4", ...; "O(2)" for polar maps and flow matching.
         symmetry: the group that moves test events, the same for all models.
         augment: the group whose elements move training events at random, or None.
-        hidden_fields: regular fields of every hidden layer of a net.
+        hidden_fields: regular fields of every hidden layer of a net; for flow matching one number, at points
+            of channels.
         blocks, scales: layers of a scale; scales, with a squeeze between two.
         coefficient: bound on the norm of a residual net's layers; activation, steepness: between them;
             roulette: options of its estimate.
@@ -154,6 +160,7 @@ class DensitySettings(Settings):
     source: Mapping[str, str]
     layer: str = "residual"
     soft: bool = False
+    splines: int = 0
     group: str = "C1"
     symmetry: str = "D4"
     augment: str | None = None
@@ -194,18 +201,22 @@ class RecognitionSettings(Settings):
         max_speed: of the camera in training, px/frame, or (x, y); velocities are whole, uniform on [-r, r]
             in each direction.
         test_speeds: further values of r that the trained model is tested at.
+        test_crowds: so many times 25 further drawn people are tested, in one take each; KTH has none.
         frames, stride: of a clip: its length, and every how many-th frame of the source.
         standardize: give each clip mean 0 and standard deviation 1; published: grey levels over 255 alone.
-        net: "recurrent", "learned_shifts" (G-RNN+) or "conv3d".
+        net: "recurrent", "learned_shifts" (G-RNN+), "conv3d", or "one_frame" (its middle frame is all that it
+            is shown).
         padding: of the encoder, "zero" (published) or "circular".
         norm: whose statistics its batch norms take in training, of each "frame" (published) or "joint".
+        readout_norm: a batch norm without gain and bias before the linear readout, into which it folds.
         best: the column of the validation, "val_accuracy" (the highest) or "val_loss", whose best weights are
             tested.
     """
 
     camera: str = "fixed"
     max_speed: int | tuple[int, int] = 2
-    test_speeds: tuple[int, ...] = (0, 1, 2)
+    test_speeds: tuple[int, ...] = ()
+    test_crowds: int = 0
     frames: int = 16
     stride: int = 2
     standardize: bool = False
@@ -213,4 +224,5 @@ class RecognitionSettings(Settings):
     net: str = "recurrent"
     padding: str = "zero"
     norm: str = "frame"
+    readout_norm: bool = False
     best: str = "val_accuracy"
