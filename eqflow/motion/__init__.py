@@ -5,6 +5,7 @@ from .cells import TranslationCell
 from .classifier import ActionClassifier
 from .fit import fit
 from .models import FramePredictor
+from .phase import layered_fit, phase_correlation
 from .rotation import RotationCell
 from .state import State
 
@@ -16,4 +17,6 @@ __all__ = [
     "State",
     "TranslationCell",
     "fit",
+    "layered_fit",
+    "phase_correlation",
 ]

@@ -16,6 +16,8 @@ from .by_hand import require_like
 from .geometry import Shifts, mixing
 from .state import State
 
+STARTS = ("uniform", "identity")
+
 
 def whole(name: str, value: int, least: int = 1, *, odd: bool = False) -> int:
     """A whole number of at least `least`, or ValueError that names it."""
@@ -57,7 +59,26 @@ class CircularConv(nn.Module):
 
 
 class MovingConv(CircularConv):
-    """The state's convolution, fused with what surrounds it: sigma(W * psi_1(nu) h(nu) + u) for every nu."""
+    """The state's convolution, fused with what surrounds it: sigma(W * psi_1(nu) h(nu) + u) for every nu.
+
+    Args:
+        channels: K, of the state.
+        kernel_size, along_v: As of `CircularConv`.
+        start: "uniform", or "identity": the centre tap, of which there is one, is drawn as the identity.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, along_v: tuple[int, ...], start: str):
+        if start not in STARTS:
+            raise ValueError(f"expected a start among {STARTS}; got {start!r}")
+        self.start = start
+        super().__init__(channels, channels, kernel_size, along_v)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the weight as `CircularConv` does, and then set the centre tap."""
+        super().reset_parameters(generator)
+        if self.start == "identity":
+            centre = self.weight.detach()[(..., *(n // 2 for n in self.weight.shape[2:]))]
+            centre.copy_(torch.eye(len(centre)))
 
     def forward(self, h: Tensor, u: Tensor, shifts: Shifts, **options) -> tuple[Tensor | None, Tensor | None]:
         """As `kernels.moving_step`."""
@@ -136,6 +157,10 @@ class MotionCell(nn.Module, ABC):
         """One step from u = `drive` of a frame: the next state, and its maximum over V if asked for."""
 
     @abstractmethod
+    def carry(self, state: State) -> State:
+        """One frame later, with nothing read and nothing forgotten: psi_1(nu) h(nu) for every nu."""
+
+    @abstractmethod
     def slices(self, state: State) -> Tensor:
         """The state as (B, V, K, H, W), in the common frame; slice i belongs to `motions[i]`."""
 
@@ -172,6 +197,9 @@ class TranslationCell(MotionCell):
             the same kernel serves every nu. The kernel is m x m over the grid (m along a line), with zeros
             beyond its edge.
         nonlinearity: "relu" or "tanh".
+        start: Of W: "uniform" on +-1/sqrt(fan in), as published, or "identity": the same, but the centre tap
+            (with mixing over V that of the slice itself) the identity, so that a state is remembered from the
+            first.
 
     Raises:
         ValueError: An unusable argument, naming what was expected and what came.
@@ -186,6 +214,7 @@ class TranslationCell(MotionCell):
         kernel_size: int = 3,
         velocity_mixing: int = 1,
         nonlinearity: str = "relu",
+        start: str = "uniform",
     ):
         super().__init__(
             in_channels,
@@ -201,7 +230,7 @@ class TranslationCell(MotionCell):
         self._shifts = tuple((int(motion.vx), int(motion.vy)) for motion in self.motions)
         along_v, self._taps = mixing(self._shifts, velocity_mixing)
         self.input_conv = CircularConv(in_channels, hidden_channels, kernel_size)
-        self.hidden_conv = MovingConv(hidden_channels, hidden_channels, kernel_size, along_v)
+        self.hidden_conv = MovingConv(hidden_channels, kernel_size, along_v, start)
 
     def drive(self, frames: Tensor) -> Tensor:
         """U * x, the input's share of a step: (B, C, H, W) -> (B, H, W, K); any number of frames at once.
@@ -252,6 +281,11 @@ class TranslationCell(MotionCell):
             return self.hidden_conv(h, u, self._shifts, pool=pool, keep=keep, **options)
         h, _ = self.hidden_conv(h, u, self._shifts, **options)
         return h, h.squeeze(1) if pool else None
+
+    def carry(self, state: State) -> State:
+        """One frame later, with nothing read and nothing forgotten: psi_1(nu) h(nu) for every nu."""
+        one = torch.eye(self.hidden_channels, dtype=state.h.dtype, device=state.h.device)[..., None, None]
+        return state.at(kernels.moving_step(state.h, None, one, self._shifts, nonlinearity="linear")[0])
 
     def slices(self, state: State | Tensor) -> Tensor:
         """The state, or its h alone, as (B, V, K, H, W), a view; slice i belongs to `motions[i]`."""

@@ -12,7 +12,7 @@ from eqflow.symmetry import MotionSet, Rotation, cyclic
 from eqflow.symmetry.steerable import SteerableConv2d
 
 from .by_hand import autocasts
-from .cells import MotionCell, whole
+from .cells import STARTS, MotionCell, whole
 from .interpolation import (
     INTERPOLATIONS,
     RotatingStep,
@@ -118,6 +118,9 @@ class RotationCell(MotionCell):
         nonlinearity: "relu" or "tanh".
         rotate: "input" or "state".
         interpolation: "bilinear" (published), "bicubic" or "spline": see `eqflow.motion.interpolation`.
+        start: Of W: "uniform", as its layer draws it, or "identity": to that is added, from each field to
+            itself, the steerable kernel nearest to a copy (exact for C_4; with mixing over V of the slice
+            itself), so that a state is remembered from the first.
 
     Raises:
         ValueError: An unusable argument, naming what was expected and what came.
@@ -135,6 +138,7 @@ class RotationCell(MotionCell):
         nonlinearity: str = "relu",
         rotate: str = "input",
         interpolation: str = "spline",
+        start: str = "uniform",
     ):
         hidden_fields = whole("hidden_fields", hidden_fields)
         orientations = whole("orientations", orientations)
@@ -164,6 +168,8 @@ class RotationCell(MotionCell):
                     f"which permute the {orientations} orientations; got {motion}"
                 )
             self._turns.append(round(turns))
+        if start not in STARTS:
+            raise ValueError(f"expected a start among {STARTS}; got {start!r}")
         if velocity_mixing > 1:
             if len({b - a for a, b in pairwise(self._turns)}) > 1:
                 omegas = [motion.omega for motion in self.motions]
@@ -173,13 +179,31 @@ class RotationCell(MotionCell):
                     f"expected every tap of velocity_mixing to meet V; got {velocity_mixing} for "
                     f"{len(self._turns)} slices"
                 )
-        self.rotate, self.interpolation = rotate, interpolation
+        self.rotate, self.interpolation, self.start = rotate, interpolation, start
         self._spacing = self._turns[1] - self._turns[0] if velocity_mixing > 1 else 0
         group, options = cyclic(orientations), {"kernel_size": kernel_size, "bias": False}
         self.input_conv = SteerableLayer(group, in_channels, hidden_fields, in_type="trivial", **options)
         read = velocity_mixing * hidden_fields
         kind = TurningConv if velocity_mixing == 1 else SteerableLayer
         self.hidden_conv = kind(group, read, hidden_fields, gain=FED_BACK, **options)
+        self._remember()
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw both weights anew."""
+        super().reset_parameters(generator)
+        self._remember()
+
+    @torch.no_grad()
+    def _remember(self) -> None:
+        """With start="identity", add the copy of every field to W."""
+        basis, middle = self.hidden_conv.basis, self.kernel_size // 2  # (D, N, N, k, k)
+        if self.start == "uniform" or basis.is_meta:
+            return
+        copy = torch.zeros_like(basis[0])
+        copy[:, :, middle, middle].fill_diagonal_(1)
+        near = torch.linalg.lstsq(basis.flatten(1).T, copy.flatten()[:, None]).solution[:, 0]
+        own = torch.arange(self.hidden_fields)
+        self.hidden_conv.weight[own, self.velocity_mixing // 2 * self.hidden_fields + own] += near
 
     def filters(self) -> tuple[Tensor, Tensor]:
         """U and W as ordinary filters: (K, C, k, k) and (1 or V, K, m K, k, k), m the side along V."""
@@ -239,6 +263,13 @@ class RotationCell(MotionCell):
                 h = self.hidden_conv(h, seen, outer, inner, None, self.nonlinearity)
             state = state.at(h.transpose(0, 1))
         return state if keep else None, self._pool(state) if pool else None
+
+    def carry(self, state: State) -> State:
+        """One frame later, with nothing read and nothing forgotten: psi_1(nu) h(nu) for every nu."""
+        if self.rotate == "input":  # the numbers are those of the frames that turn along
+            return state.at(state.h)
+        h = state.h.transpose(0, 1).expand(len(self._turns), -1, -1, -1, -1)
+        return state.at(self._moved(h, self._turns).transpose(0, 1))
 
     def slices(self, state: State) -> Tensor:
         """The state in the common frame, (B, V, K, H, W); slice i belongs to `motions[i]`."""

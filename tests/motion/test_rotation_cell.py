@@ -94,6 +94,21 @@ def test_equals_the_published_loop(rotate, frames):
     assert relative([mean[:, 0]], [model.decode(z)]) < 1e-12
 
 
+@pytest.mark.parametrize(("orientations", "error"), [(4, 1e-12), (12, 0.4)])
+@pytest.mark.parametrize("mixing", [1, 3])
+def test_a_start_that_remembers(mixing, orientations, error):
+    """What is added to W copies its own slice: exactly for C_4, nearly where kernels are band-limited."""
+    options = {"omegas": [0, 90], "orientations": orientations, "velocity_mixing": mixing}
+    drawn, set_ = (make(**options, start=s).cell.hidden_conv for s in ("uniform", "identity"))
+    added = (set_.expand()[0] - drawn.expand()[0]).detach()  # (K, m K, 3, 3)
+    before, own, after = added.split([mixing // 2 * len(added), len(added), mixing // 2 * len(added)], 1)
+    assert not before.any() and not after.any()
+    copy = torch.zeros_like(own)
+    copy[:, :, 1, 1] = torch.eye(len(copy))
+    assert relative([own], [copy]) < error
+    assert relative([drawn.expand()[0][:, : len(copy)]], [copy]) > 0.4  # control
+
+
 def common(model, video):
     """States (T, B, V, K, H, W) in the common frame, and what the decoder makes of each, (T, B, C, H, W)."""
     with torch.no_grad():
@@ -106,6 +121,9 @@ def test_both_forms_are_one_where_turns_are_exact():
     models = [make(**options, rotate=rotate) for rotate in ("state", "input")]
     (states, frames), (others, again) = (common(model, video) for model in models)
     assert relative([states, frames], [others, again]) < 1e-12
+    for model in models:
+        model.rollout = "carried"
+    assert relative([models[0](video, 5)], [models[1](video, 5)]) < 1e-12
     models[1].cell._turns = [0, 1, 2, 1]  # control
     assert relative([common(models[1], video)[0]], [states]) > 0.01
 
@@ -216,6 +234,7 @@ def test_states():
         ({"velocity_mixing": 5}, "expected every tap of velocity_mixing to meet V; got 5 for 2 slices"),
         ({"kernel_size": 4}, "expected an odd kernel_size >= 1; got 4"),
         ({"nonlinearity": "gelu"}, 'expected nonlinearity "relu" or "tanh"; got \'gelu\''),
+        ({"start": "zero"}, "expected a start among .*; got 'zero'"),
         ({"rotate": "both"}, 'expected rotate "input" or "state"; got \'both\''),
         ({"interpolation": "nearest"}, "expected an interpolation among .*; got 'nearest'"),
     ],

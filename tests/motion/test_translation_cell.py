@@ -112,6 +112,18 @@ def test_weights_by_name():
     assert 0.95 * bound < drawn.max() <= bound and 0.45 * bound < drawn.mean() < 0.55 * bound
 
 
+@pytest.mark.parametrize("mixing", [1, 3])
+def test_a_start_that_remembers(mixing):
+    """Of the identity the centre tap alone is set, and what it makes of a moving digit moves along."""
+    options = {"channels": (2, 4), "motions": translation_grid(1), "velocity_mixing": mixing}
+    drawn, set_ = (make(**options, start=s).hidden_conv.weight.detach() for s in ("uniform", "identity"))
+    centre = (..., *(n // 2 for n in drawn.shape[2:]))
+    assert torch.equal(set_[centre], torch.eye(4, dtype=DOUBLE))
+    assert not torch.equal(drawn[centre], set_[centre])  # control
+    differs = (drawn != set_).nonzero()[:, 2:]
+    assert torch.equal(differs.unique(dim=0), torch.tensor([[n // 2 for n in drawn.shape[2:]]]))
+
+
 def test_reset_is_reproducible():
     draws = [make(translation_grid(1), seed=seed).hidden_conv.weight for seed in (3, 3, 4)]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
@@ -122,6 +134,7 @@ def test_reset_is_reproducible():
     [
         ({"motions": rotation_set([0, 90])}, "expected translations by whole pixels"),
         ({"motions": MotionSet([Translation(0.5, 0)])}, r"expected translations by whole pixels.*0\.5"),
+        ({"start": "zero"}, "expected a start among .*; got 'zero'"),
         ({"kernel_size": 4}, "expected an odd kernel_size >= 1; got 4"),
         ({"velocity_mixing": 2}, "expected an odd velocity_mixing >= 1; got 2"),
         ({"nonlinearity": "gelu"}, 'expected nonlinearity "relu" or "tanh"; got \'gelu\''),

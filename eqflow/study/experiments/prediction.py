@@ -16,6 +16,7 @@ from eqflow.training import Task
 # Fixed for all runs: every model and seed is validated and tested on the same videos.
 VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002
 HELD_OUT = 0.1  # share of the training images that is kept for validation
+AT_ONCE = 64  # videos
 
 
 def motions_of(config: dict) -> MotionSet:
@@ -28,13 +29,14 @@ def motions_of(config: dict) -> MotionSet:
 def build(config: dict) -> nn.Module:
     """The frame predictor; with the zero motion alone it is the G-RNN."""
     motions, channels = motions_of(config), config["channels"]
-    options = {"motions": motions} | {name: config[name] for name in ("kernel_size", "velocity_mixing")}
+    names = ("kernel_size", "velocity_mixing", "nonlinearity", "start")
+    options = {"motions": motions} | {name: config[name] for name in names}
     if turns := config["orientations"]:
         options |= {name: config[name] for name in ("rotate", "interpolation")}
         cell = RotationCell(1, channels // turns, orientations=turns, **options)
     else:
         cell = TranslationCell(1, channels, **options)
-    options = {name: config[name] for name in ("decoder_layers", "decoder", "pool")}
+    options = {name: config[name] for name in ("decoder_layers", "decoder", "pool", "rollout")}
     return FramePredictor(cell, **options)
 
 
@@ -103,7 +105,7 @@ def frame_errors(model: nn.Module, videos: torch.Tensor, config: dict, device: t
     training = model.training
     model.eval()
     with torch.no_grad():
-        for video in videos.split(config["batch_size"]):
+        for video in videos.split(AT_ONCE):
             video = video.to(device)
             error = model(video[:, :shown], config["horizon"]) - video[:, shown:]
             total += error.double().square().mean(dim=(2, 3, 4)).sum(0).cpu()  # (horizon,)

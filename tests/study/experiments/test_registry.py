@@ -18,7 +18,7 @@ def test_the_runs_of_notebook_12():
     seeds = {
         model: [s.seed for s in specs if s.model == model] for model in dict.fromkeys(s.model for s in specs)
     }
-    assert seeds == {"grnn": [0, 1, 2], "fernn_v1": [0, 1, 2], "fernn_v2": [0, 1, 2], "grnn_matched": [0]}
+    assert seeds == {"grnn": [0, 1, 2], "fernn_v1": [0], "fernn_v2": [0, 1, 2], "grnn_matched": [0]}
     assert experiments_of("12") == ("translating_digits", "mixing_line")
     assert runs_for("01_bump", "quick") == [] and experiments_of("01_bump") == ()
     assert [s.seed for s in runs_for("12", "quick", seeds=[7])] == [7] * 6
@@ -46,16 +46,17 @@ def test_matched_grnn_differs_in_its_steps_only():
     by_model = {s.model: s.config for s in runs_for("12", "quick") if s.experiment == "translating_digits"}
     grnn, matched = by_model["grnn"], by_model["grnn_matched"]
     assert {k for k in grnn if grnn[k] != matched[k]} == {"steps", "val_every"}
-    assert matched["steps"] > 3 * grnn["steps"] == 3 * by_model["fernn_v2"]["steps"]
+    assert matched["steps"] >= 3 * grnn["steps"] == 3 * by_model["fernn_v2"]["steps"]
     assert matched["steps"] / matched["val_every"] == grnn["steps"] / grnn["val_every"]
 
 
 def test_budget_and_data():
     full, part = (runs_for("12", "quick", budget=b)[0].config for b in (1.0, 0.1))
     assert part["steps"] == round(full["steps"] / 10) and part["budget"] == 0.1
-    assert runs_for("12", "quick", budget=1e-9)[0].steps == 1
+    least = runs_for("12", "quick", budget=1e-9)[0].config
+    assert (least["steps"], least["warmup"]) == (1, 0) and full["warmup"] > 0
     sizes = [(c["val_size"], c["test_size"]) for c in (full, part)]
-    assert sizes == [(64, 512), (64, 64)]
+    assert sizes == [(32, 128), (32, 64)]
     assert full["data"] == "embedded" and full["canvas"] == 16
     real = runs_for("12", "quick", data="real")[0].config
     assert real["data"] == "real" and real["canvas"] == 28
@@ -143,9 +144,9 @@ def test_batches_come_from_the_generator_alone(config):
 
 
 def test_no_run_is_trained_twice_under_two_names(tmp_path):
-    """At the published sizes two experiments declare some runs alike: one key, and one place in the store."""
+    """Two experiments declare some runs alike: one key, and one place in the store."""
     store = RunStore(tmp_path)
-    for profile, shared in (("quick", 0), ("paper", 9)):
+    for profile, shared in (("quick", 3), ("paper", 12)):
         specs = {
             (s.experiment, s.model, s.seed): s
             for n in NOTEBOOKS
