@@ -133,7 +133,7 @@ COUPLING = replace(
     seeds=3,
     models={
         "plain": net("C1", 0.07, hidden_fields=(9, 9)),
-        "plain_matched": net("C1", 0.07, hidden_fields=(9, 9), steps_factor=1.5, seeds=2),
+        "plain_matched": net("C1", 0.07, hidden_fields=(9, 9), steps_factor=1.6, seeds=2),
         "c2": net("C2", 0.08, hidden_fields=(9, 9)),
         "c4": net("C4", 0.09, hidden_fields=(9, 9)),
         "d2": net("D2", 0.09, hidden_fields=(9, 9)),
@@ -162,7 +162,7 @@ def few(size: int | None) -> DensitySettings:
     }
     about = {"source": DIGITS.source, "canvas": DIGITS.canvas, "augment": None, "train_size": size}
     about |= {"best": "val_loss", "seeds": 2}
-    return replace(COUPLING, **about, scales=3, blocks=2, splines=3, steps=200, val_every=10, models=models)
+    return replace(COUPLING, **about, scales=3, blocks=2, splines=3, steps=260, val_every=13, models=models)
 
 
 DENSITY_QUICK = {
