@@ -168,8 +168,12 @@ def act(group: PlanarGroup, g: int, x: Tensor) -> Tensor:
     return group.act_points(g, x) if x.ndim == 2 else group.act_image(g, x)
 
 
-def orbit_log_prob(model: nn.Module, x: Tensor, group: PlanarGroup, batch_size: int = 64) -> Tensor:
-    """log p(g x) in nats for every element, float64 (|G|, B), by the log-determinants that the model has."""
+def orbit_log_prob(model: nn.Module, x: Tensor, group: PlanarGroup, batch_size: int | None = None) -> Tensor:
+    """log p(g x) in nats for every element, float64 (|G|, B), by the log-determinants that the model has.
+
+    In batches of `batch_size`: by default 64 images, or 4096 points.
+    """
+    batch_size = batch_size or (4096 if x.ndim == 2 else 64)
     device = next(model.parameters()).device
     rows = []
     with torch.no_grad():
