@@ -13,6 +13,7 @@ from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
 from .flow_matching import FlowMatching, ImageField, PlaneField, RadialField
 from .fourier import FourierConv, UnitaryDFT
+from .glow import glow
 from .lipschitz import LipSwish, Sine
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
@@ -66,6 +67,7 @@ __all__ = [
     "dequantize",
     "fit",
     "folded_checkerboard",
+    "glow",
     "initialize",
     "padded_chain",
 ]

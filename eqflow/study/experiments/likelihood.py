@@ -38,11 +38,11 @@ from eqflow.density import (
     Squeeze,
     StandardNormal,
     dequantize,
-    folded_checkerboard,
+    glow,
     initialize,
 )
 from eqflow.density.fit import draw_from, drawing_from
-from eqflow.density.masks import is_invariant
+from eqflow.density.glow import invariant_mask
 from eqflow.symmetry import PlanarGroup, cyclic, dihedral
 from eqflow.training import Task
 
@@ -61,7 +61,7 @@ def build(config: dict) -> NormalizingFlow | FlowMatching:
     """The density: actnorms and layers in turn, after a logit if events are images; the base is normal.
 
     Beyond the first scale every 2x2 block of pixels is squeezed into channels. "polar" is one map of the
-    radius and, but for the group O(2), one of the angle.
+    radius and, but for the group O(2), one of the angle; "glow" as `eqflow.density.glow` says.
     """
     if config["layer"] == "flow_matching":
         return _flow_matching(config)
@@ -71,6 +71,10 @@ def build(config: dict) -> NormalizingFlow | FlowMatching:
             StandardNormal((2,)), Chain([ActNorm((2,), field_type="vector"), RadialMap(), *angular])
         )
     group, shape = planar_group(config["group"]), tuple(config["event"])
+    if config["layer"] == "glow":
+        width, *more = config["hidden_fields"]
+        options = {name: config[name] for name in ("scales", "blocks", "splines", "padding", "alpha")}
+        return glow(group, shape, hidden_fields=width, depth=1 + len(more), **options)
     links, fields = [], "vector"
     if len(shape) == 3:
         links, fields = [Logit(shape, config["alpha"])], FieldType.of(group, shape[0], "trivial")
@@ -109,9 +113,7 @@ def _layer(
         if fields.name == "quotient":
             return QuotientResidual(fields, shape[1:], **options)
         return GResidual(group, shape, field_type=fields.name, **options)
-    mask = folded_checkerboard(*shape[1:])
-    if not is_invariant(mask, group) or not mask.any():
-        mask = None  # turns by less than a quarter keep no mask, and 2x2 pixels have none: fields are split
+    mask = invariant_mask(group, shape)
     width, *more = config["hidden_fields"]
     options = {"hidden_fields": width, "depth": 1 + len(more), "soft": config["soft"]}
     return GCoupling(

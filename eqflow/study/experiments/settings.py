@@ -137,8 +137,8 @@ class DensitySettings(Settings):
 
     Attributes:
         source: a toy density ("eight_gaussians", "rings") or an image set, by source of the data.
-        layer: "residual", "coupling", "flow_matching" or "polar" (points); soft: coupling with the original's
-            scale network.
+        layer: "residual", "coupling", "glow", "flow_matching" or "polar" (points); soft: coupling with the
+            original's scale network; splines: bins of a glow's, 0 for none.
         group: of the layers, "C1" (plain), "C4", "D4", ...; "O(2)" for polar maps and flow matching.
         symmetry: the group that moves test events, the same for all models.
         augment: the group whose elements move training events at random, or None.
@@ -156,6 +156,7 @@ class DensitySettings(Settings):
     source: Mapping[str, str]
     layer: str = "residual"
     soft: bool = False
+    splines: int = 0
     group: str = "C1"
     symmetry: str = "D4"
     augment: str | None = None
