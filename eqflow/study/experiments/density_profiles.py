@@ -57,7 +57,7 @@ RINGS = replace(
     models={name: model for name, model in GAUSSIANS.models.items() if name != "polar8"}
     | {"radial": net("O(2)", 0.003, layer="polar", lr=3e-2)}
     | {
-        name: matching(group, 0.006, 64, test_logdet="exact", orbit_size=500, lr=3e-3, ema=0.99)
+        name: matching(group, 0.003, 64, test_logdet="exact", steps_factor=8, lr=3e-3, ema=0.99)
         for name, group in {"fm_plain": "C1", "fm_o2": "O(2)"}.items()
     },
 )
