@@ -190,11 +190,12 @@ WIDE = replace(
 # standardized: over 255 alone, as published, the brightness of the wall outweighs the figure before it, and
 # nets as narrow as these stay near chance.
 # Tuned by one rule: the learning rate among .0025, .005 and .01 that is best on 125 further drawn people
-# (750 clips of the crowds 8 to 12, neither trained nor tested), seed 0, one velocity per clip; the recurrent
-# nets share a rate, and the cheap nets, which see no slices, get three times the steps. Accuracy there after
-# 300 steps (cheap: 900): one frame .741 at .005 and .787 at .01; 3-D CNN .589 and .657; G-RNN .740, .768 and
-# .525 at the three; at .005 G-RNN+ .729, FERNN-V1 .865, FERNN-V2 .844 (eight frames, two apart, took
-# a quarter longer: .819 after 224 steps). With seed 1 FERNN-V2 had .840 after 320 steps and .845 after 400.
+# (750 clips of the crowds 8 to 12, neither trained nor tested), seed 0, one velocity per clip. The recurrent
+# nets share a rate, tuned on the G-RNN; the cheap nets, which see no slices, get three times the steps, and
+# were not tried at .0025. Accuracy there after 300 steps (cheap: 900): one frame .741 at .005, .787 at .01;
+# 3-D CNN .589, .657; G-RNN .740, .768, .525 at the three; at .005 G-RNN+ .729, FERNN-V1 .865, FERNN-V2 .844.
+# With seed 1 FERNN-V2 had .840 after 320 steps and .845 after 400. Eight frames, two apart, take a quarter
+# longer; FERNN-V2 had .819 after 224 steps of them.
 ACTIONS = RecognitionSettings(
     max_speed=(2, 0),
     test_speeds=(),
