@@ -85,7 +85,7 @@ class Settings:
         values = {k: v for k, v in asdict(self).items() if k not in ("models", "memory_mb", "seeds")}
         values |= {"canvas": self.canvas[data], "motions": chosen.motions, **chosen.options}
         values["steps"] = max(1, round(self.steps * chosen.steps_factor * budget))
-        values["warmup"] = min(self.warmup, values["steps"] // 2)
+        values["warmup"] = min(values["warmup"], values["steps"] // 2)
         # Curves have as many points at every budget and length.
         values["val_every"] = max(1, round(self.val_every * values["steps"] / self.steps))
         for name in values.keys() & {"val_size", "test_size"}:
