@@ -27,7 +27,7 @@ export EQFLOW_DATA
 endif
 
 # A variable that nothing reads, such as SEED=3 or PROFIL=quick, would be passed over in silence.
-KNOWN   := PROFILE NB BUDGET DATA DEVICE MODEL FRESH ENGINE WORKERS PYTHON TORCH TORCH_INDEX
+KNOWN   := PROFILE NB HOURS BUDGET DATA DEVICE MODEL FRESH ENGINE WORKERS PYTHON TORCH TORCH_INDEX
 KNOWN   += EQFLOW_DATA EQFLOW_CACHE EQFLOW_PUBLISHED EQFLOW_SHARD_GB CONDA_PREFIX CONDA_DEFAULT_ENV
 GIVEN   := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN),$(GIVEN))
@@ -35,14 +35,15 @@ ifneq ($(UNKNOWN),)
 $(error unknown variable $(UNKNOWN); the known ones are: $(KNOWN))
 endif
 
-OPTIONS := $(foreach o,PROFILE BUDGET DATA DEVICE ENGINE WORKERS,$(if $($(o)),--$(shell echo $(o) | tr A-Z a-z) "$($(o))")) \
+OPTIONS := $(foreach o,PROFILE HOURS BUDGET DATA DEVICE ENGINE WORKERS,$(if $($(o)),--$(shell echo $(o) | tr A-Z a-z) "$($(o))")) \
            $(foreach m,$(MODEL),--model "$(m)") $(if $(NB),--nb "$(NB)") $(if $(filter-out 0,$(FRESH)),--fresh)
 
 .PHONY: help
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo
-	@echo "  Options: PROFILE=smoke|quick|paper  NB=12 or NB=11,12  BUDGET=0.1  DATA=auto|embedded|real"
+	@echo "  Options: PROFILE=smoke|quick|night|paper  NB=12 or NB=11,12  DATA=auto|embedded|real"
+	@echo "           HOURS=24 (the most telling runs first)  BUDGET=0.1 (of every run's steps)"
 	@echo "           DEVICE=auto|cpu|cuda  FRESH=1  ENGINE=processes|submitit|dask  WORKERS=4"
 	@echo "           PYTHON=python3.12  TORCH_INDEX=<index of CPU builds>"
 

@@ -139,12 +139,12 @@ def test_a_path_with_a_space_is_installed_into_once(checkout, conda):
 def test_unknown_make_variables_are_refused_with_those_that_are_known(checkout):
     refused = make(checkout, "plan", "SEED=3", "NB=12")
     assert refused.returncode == 2 and "pip" not in refused.stdout
-    assert "unknown variable SEED; the known ones are: PROFILE NB BUDGET" in refused.stderr
+    assert "unknown variable SEED; the known ones are: PROFILE NB HOURS BUDGET" in refused.stderr
     options = ["PROFILE=smoke", "NB=12", "BUDGET=.5", "DATA=real", "DEVICE=cpu", "MODEL=grnn", "FRESH=1"]
-    options += ["ENGINE=dask", "WORKERS=3"]
+    options += ["ENGINE=dask", "WORKERS=3", "HOURS=2"]
     taken = make(checkout, "train", *options, SEED="3")  # everybody's environment has other variables
     assert taken.returncode == 0
-    given = "--profile smoke --budget .5 --data real --device cpu --engine dask --workers 3"
+    given = "--profile smoke --hours 2 --budget .5 --data real --device cpu --engine dask --workers 3"
     given += " --model grnn --nb 12 --fresh"
     assert given in " ".join(taken.stdout.split())
 

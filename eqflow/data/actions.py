@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,8 +13,8 @@ from torch import Tensor
 from eqflow.data.kth import ACTIONS, KTH_RECIPE, kth_frames
 from eqflow.data.walkers import WALKERS_CHECKSUM, walkers
 
-# The last subject of train, val and test (Keller 2025): 1-16, 17-20, 21-25.
-_LAST = (16, 20, 25)
+# The last subject of train and val (Keller 2025): 1-16, 17-20; the rest, 21-25, are tested.
+_LAST = (16, 20)
 FASTEST = 2**31  # px/frame, of whole velocities
 
 
@@ -25,7 +26,7 @@ class Clips:
         frames: uint8 (F, 1, H, W), one after the other; those of the set's other splits among them.
         first, length: int64 (N,); sequence i is ``frames[first[i] : first[i] + length[i]]``.
         labels: int64 (N,), indices into the set's classes.
-        subjects: int64 (N,), who acts: 1 ... 25.
+        subjects: int64 (N,), who acts: 1 ... 25, or more where drawn people were added.
         clip: T.
         step: From one frame of a clip to the next, in frames of the sequence.
         standardize: Give every clip mean 0 and standard deviation 1, which no camera motion on the torus
@@ -76,7 +77,7 @@ class ActionSet:
     """Clips of six actions; no subject is in two splits.
 
     Attributes:
-        train, val, test: Clips of the subjects 1-16, 17-20 and 21-25 (Keller 2025).
+        train, val, test: Clips of the subjects 1-16, 17-20 and 21-25 (Keller 2025), and of those added.
         classes: The actions' names.
         name: Short name, ``"walkers"`` or ``"kth"``.
         label: What captions call it; a stand-in says that it is one.
@@ -110,6 +111,7 @@ def load_actions(
     frames: int = 16,
     step: int = 2,
     standardize: bool = False,
+    test_crowds: int = 0,
     progress: bool = True,
 ) -> ActionSet:
     """Loads the six actions of KTH, or drawn figures that act them.
@@ -124,6 +126,9 @@ def load_actions(
         frames: Frames per clip, T.
         step: Frames of 1/25 s from one frame of a clip to the next.
         standardize: See `Clips`.
+        test_crowds: So many times 25 further drawn subjects are tested as well, in one take of each action:
+            takes of one person resemble each other, and tell less than those of another. KTH has no more
+            people: with ``"real"`` nothing is added.
         progress: Show progress bars while downloading and decoding.
 
     Raises:
@@ -136,14 +141,15 @@ def load_actions(
         # Half as long again as a clip, so that there are starts to draw; the clip in the middle is in the
         # middle of the action as well.
         count = (frames - 1) * step + 1 + 2 * max(frames * step // 4, step // 2)
-        video, labels, subjects = walkers(size, count, 1)
+        more = [walkers(size, count, 1, crowd=crowd, takes=1) for crowd in range(1, 1 + test_crowds)]
+        video, labels, subjects = map(torch.cat, zip(walkers(size, count, 1), *more, strict=True))
         pixels = (video.flatten(0, 1) * 255).round().to(torch.uint8)
         lengths = torch.full((len(video),), count)
     else:
         pixels, lengths, labels, subjects = kth_frames(size, progress=progress)
     begins, long_enough = lengths.cumsum(0) - lengths, lengths >= frames * step
     first, splits = 1, []
-    for last in _LAST:
+    for last in (*_LAST, math.inf):
         here = long_enough & (subjects >= first) & (subjects <= last)
         of_each = (values[here] for values in (begins, lengths, labels, subjects))
         splits.append(Clips(pixels, *of_each, frames, step, standardize))

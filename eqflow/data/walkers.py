@@ -33,11 +33,12 @@ _FLIGHT = np.array([0.00, 0.02, 0.035])  # of the body's height
 _BEAT = np.array([0.110, 0.070, 0.105])  # cycles per frame
 
 
-def draw_parameters() -> tuple[np.ndarray, np.ndarray]:
+def draw_parameters(crowd: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Uniform numbers in [0, 1), exact: of the subjects (25, 12) and of the takes (25, 6, 4, 20)."""
     shape = (SUBJECTS, len(ACTIONS), TAKES, _TAKE)
     count = SUBJECTS * _BODY + int(np.prod(shape))
-    drawn = np.frombuffer(hashlib.shake_256(WALKERS_VERSION.encode()).digest(4 * count), "<u4") / 2.0**32
+    seed = WALKERS_VERSION + (f"/{crowd}" if crowd else "")
+    drawn = np.frombuffer(hashlib.shake_256(seed.encode()).digest(4 * count), "<u4") / 2.0**32
     return drawn[: SUBJECTS * _BODY].reshape(SUBJECTS, _BODY), drawn[SUBJECTS * _BODY :].reshape(shape)
 
 
@@ -46,21 +47,26 @@ def parameter_checksum() -> str:
     return hashlib.sha256(b"".join(p.tobytes() for p in draw_parameters())).hexdigest()
 
 
-def walkers(size: int = 32, frames: int = 16, step: int = 2) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws all 600 clips: 25 subjects, 6 actions, 4 takes.
+def walkers(
+    size: int = 32, frames: int = 16, step: int = 2, *, crowd: int = 0, takes: int = TAKES
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draws all clips of a crowd: 25 subjects, 6 actions, 4 takes; 600.
 
     Args:
         size: Side of the picture in pixels. The same figures at every size.
         frames: Number of frames, T; a figure that crosses the picture is in its middle half-way.
         step: Time from one frame to the next in units of 1/25 s, as in KTH.
+        crowd: Which 25 subjects: those that stand in for KTH's, 0, or others, 1, 2, ...
+        takes: Only so many of the takes, the first.
 
     Returns:
-        video float32 (600, T, 1, size, size), multiples of 1/255 in [0, 1]; labels int64 (600,), indices into
-        `ACTIONS`; subjects int64 (600,), 1 ... 25.
+        video float32 (N, T, 1, size, size), multiples of 1/255 in [0, 1]; labels int64 (N,), indices into
+        `ACTIONS`; subjects int64 (N,), 25 crowd + (1 ... 25).
     """
     if size < 8 or frames < 1 or step < 1:
         raise ValueError(f"expected a size >= 8 pixels, frames >= 1, step >= 1; got {size}, {frames}, {step}")
-    body, take = draw_parameters()
+    body, take = draw_parameters(crowd)
+    take = take[:, :, :takes]
     subject, action, _ = (a.ravel() for a in np.indices(take.shape[:3]))
     body, take = body[subject], take.reshape(len(subject), _TAKE)
     tone, backdrop = _look(body, take)
@@ -68,9 +74,10 @@ def walkers(size: int = 32, frames: int = 16, step: int = 2) -> tuple[Tensor, Te
     thickness = (0.8 + 0.5 * body[:, 3]) * (0.7 + 0.25 * take[:, 0])  # grows with the figure
     clips = [
         _draw(points[i], thickness[i], tone[i], backdrop[i], size)
-        for i in np.split(np.arange(len(subject)), TAKES * len(ACTIONS))
+        for i in np.split(np.arange(len(subject)), takes * len(ACTIONS))
     ]
-    return torch.cat(clips).unsqueeze(2), torch.from_numpy(action), torch.from_numpy(subject + 1)
+    subjects = torch.from_numpy(subject + 1 + SUBJECTS * crowd)
+    return torch.cat(clips).unsqueeze(2), torch.from_numpy(action), subjects
 
 
 def _span(u: np.ndarray, low: float, high: float) -> np.ndarray:

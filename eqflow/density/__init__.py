@@ -11,11 +11,14 @@ from .exponential import ConvExponential
 from .fields import FieldType
 from .fit import fit
 from .flow import NormalizingFlow, OrbitAverage
+from .flow_matching import FlowMatching, ImageField, PlaneField, RadialField
 from .fourier import FourierConv, UnitaryDFT
-from .lipschitz import LipSwish
+from .glow import glow
+from .lipschitz import LipSwish, Sine
 from .logdet import LogDet
 from .masks import checkerboard, folded_checkerboard
 from .moser import AveragedMoser, SphereMoser, TorusMoser
+from .polar import AngularMap, RadialMap
 from .quotient import QuotientResidual
 from .residual import GResidual, InverseReport
 from .squeeze import Squeeze
@@ -24,16 +27,19 @@ from .vector_coupling import VectorCoupling
 
 __all__ = [
     "ActNorm",
+    "AngularMap",
     "AveragedMoser",
     "Bijection",
     "Chain",
     "ConvExponential",
     "FieldType",
+    "FlowMatching",
     "FourierConv",
     "GAutoregressive",
     "GCoupling",
     "GResidual",
     "GroupCirculant",
+    "ImageField",
     "Inverse",
     "InverseReport",
     "LipSwish",
@@ -43,7 +49,11 @@ __all__ = [
     "OrbitAverage",
     "OrbitMixture",
     "PaddedBlock",
+    "PlaneField",
     "QuotientResidual",
+    "RadialField",
+    "RadialMap",
+    "Sine",
     "SphereMoser",
     "Squeeze",
     "StandardNormal",
@@ -57,6 +67,7 @@ __all__ = [
     "dequantize",
     "fit",
     "folded_checkerboard",
+    "glow",
     "initialize",
     "padded_chain",
 ]

@@ -3,62 +3,67 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from eqflow.symmetry import PlanarGroup
-from eqflow.symmetry.linear import GroupLinear
 
 from .bijection import Bijection
+from .fields import FieldType
 
 
 class GroupCirculant(Bijection):
     """z = M x at every pixel, M mixing fields and commuting with the group.
 
-    For regular fields each block of M, from one field to one, is group-circulant: entry (g, h) depends on
-    g^-1 h only, so a block has |G| numbers in place of |G|^2. For trivial fields M is any matrix, the 1x1
+    M has one number for every orbit of pairs of channels; g moves the pair (i, j) to (g i, g j). So for
+    regular fields each block of M, from one field to one, is group-circulant: entry (g, h) depends on g^-1 h
+    only, and a block has |G| numbers in place of |G|^2. For trivial fields M is any matrix, the 1x1
     convolution of Glow. log |det| = H W log |det M|; the inverse solves with M.
 
     It acts pixel by pixel, so it is exact for every group, as long as the canvas moves exactly.
 
     Args:
         group: C_n or D_n.
-        fields: How many fields, in and out.
-        field_type: "regular" or "trivial".
+        fields: How many fields, in and out; or the fields, as the `encoded_type` of a `Squeeze`.
+        field_type: "regular" or "trivial", if `fields` is a number.
 
     Raises:
-        ValueError: For another field type.
+        ValueError: For another field type, or fields of another group.
 
     Source: section 4.6, equations 16 and 17 (an equivariant kernel that is invertible); Kingma and Dhariwal
-    2018 for the 1x1 convolution.
+    2018 for the 1x1 convolution. Quotient fields are ours.
     """
 
     def __init__(
         self,
         group: PlanarGroup,
-        fields: int,
+        fields: int | FieldType,
         *,
         field_type: str = "regular",
         generator: torch.Generator | None = None,
     ):
         if field_type not in ("regular", "trivial"):
             raise ValueError(f"expected 'regular' or 'trivial' fields; got {field_type!r}")
-        linear = GroupLinear(group, fields, fields, in_type=field_type, out_type=field_type, bias=False)
-        super().__init__((fields * linear.basis.shape[1], None, None))
-        self.linear, self.group, self.field_type = linear, group, field_type
+        taken = fields if isinstance(fields, FieldType) else FieldType.of(group, fields, field_type)
+        if taken.group != group:
+            raise ValueError(f"expected fields of {group}; got {taken!r}")
+        super().__init__((taken.channels, None, None))
+        self.group, self.field_type = group, taken
+        moves = torch.tensor([taken.moves(g) for g in group])  # (|G|, C)
+        first = (moves[:, :, None] * taken.channels + moves[:, None]).amin(0)  # of every pair's orbit
+        orbits, pair = first.unique(return_inverse=True)
+        self.register_buffer("pair", pair, persistent=False)  # (C, C): the orbit of a pair
+        self.weight = nn.Parameter(torch.empty(len(orbits)))
         self.reset_parameters(generator)
 
+    @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """M anew: the identity and a tenth of a random equivariant matrix."""
-        self.linear.reset_parameters(generator)
-        weight, basis = self.linear.weight, self.linear.basis
-        identity = basis.diagonal(dim1=1, dim2=2).sum(1)  # its coefficients: the basis is orthonormal
-        with torch.no_grad():
-            unit = torch.eye(len(weight), dtype=basis.dtype, device=weight.device)[..., None] * identity
-            weight.mul_(0.1).add_(unit)
+        self.weight.normal_(std=0.1 * len(self.pair) ** -0.5, generator=generator)
+        self.weight[self.pair.diagonal().unique()] += 1
 
     def matrix(self) -> Tensor:
         """M, (C, C)."""
-        return self.linear.expand()[0]
+        return self.weight[self.pair]
 
     def _log_det(self, x: Tensor, matrix: Tensor) -> Tensor:
         height, width = x.shape[-2:]

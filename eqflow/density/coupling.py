@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from eqflow.symmetry import PlanarGroup, cyclic
 from eqflow.symmetry.steerable import SteerableConv2d
 
-from .bijection import Bijection, Shape
+from .bijection import Bijection, Shape, no_change
 from .fields import FieldType
 from .masks import require_invariant
+from .splines import parameter_count, rational_quadratic
 
 NEAR_ZERO = 2e-4  # gain of a last layer: its output is a hundredth of what He's rule would give
 
@@ -34,6 +35,7 @@ class FieldNetwork(nn.Module):
         hidden_fields: Regular fields of every hidden layer.
         depth: Hidden layers.
         kernel_size, padding: Of every convolution.
+        inner_kernel_size: Of those from hidden to hidden fields, if not the same.
         classes: Each of so many labels shifts every hidden field by a number of its own, which no element of
             the group changes.
         last_gain: Of the last layer's first weights.
@@ -47,6 +49,7 @@ class FieldNetwork(nn.Module):
         hidden_fields: int,
         depth: int = 2,
         kernel_size: int = 3,
+        inner_kernel_size: int | None = None,
         padding: str = "zero",
         classes: int | None = None,
         last_gain: float = NEAR_ZERO,
@@ -65,7 +68,7 @@ class FieldNetwork(nn.Module):
                 widths[i + 1],
                 in_type=kinds[i],
                 out_type=kinds[i + 1],
-                kernel_size=kernel_size,
+                kernel_size=kernel_size if i in (0, depth) else inner_kernel_size or kernel_size,
                 padding=padding,
                 gain=2.0 if i < depth else last_gain,
             )
@@ -153,8 +156,12 @@ class GCoupling(Bijection):
         hidden_fields: Regular fields in the hidden layers.
         depth: Hidden layers.
         kernel_size, padding: Of every convolution; "zero" or "circular".
+        inner_kernel_size: Of those from hidden to hidden fields, if not the same; 1 in Glow.
         max_log_scale: s stays within plus or minus this, smoothly.
         soft: The original's scale network in place of the equivariant one.
+        joint: One network for s and t, as Glow has it; published are two.
+        splines: Bins of a monotone spline (`rational_quadratic`), whose numbers are the joint network's too,
+            through which v goes before it is scaled and shifted; 0: none.
         classes: How many labels there are; None for a layer without.
 
     Raises:
@@ -172,13 +179,22 @@ class GCoupling(Bijection):
         hidden_fields: int = 8,
         depth: int = 2,
         kernel_size: int = 3,
+        inner_kernel_size: int | None = None,
         padding: str = "zero",
         max_log_scale: float = 2.0,
         soft: bool = False,
+        joint: bool = False,
+        splines: int = 0,
         classes: int | None = None,
     ):
         super().__init__(event_shape)
+        if (soft or splines == 1) if joint else splines:
+            raise ValueError(
+                "expected a soft scale network or a joint one, and splines of two bins or more with the "
+                f"joint one; got soft={soft}, joint={joint}, splines={splines}"
+            )
         self.group, self.field_type, self.classes = group, field_type, classes
+        self.splines = splines
         self.flip, self.max_log_scale = flip, max_log_scale
         fields = FieldType.of_event(group, event_shape, field_type)
         count, size = len(fields.orbits), event_shape[1:]
@@ -201,7 +217,12 @@ class GCoupling(Bijection):
             raise ValueError(f"expected a fixed size for a soft scale network; got {tuple(size)}")
         self.register_buffer("mask", mask)
         options = {"hidden_fields": hidden_fields, "depth": depth, "kernel_size": kernel_size}
-        options |= {"padding": padding, "classes": classes}
+        options |= {"inner_kernel_size": inner_kernel_size, "padding": padding, "classes": classes}
+        self.joint = None
+        if joint:
+            self.parts = 2 + (parameter_count(splines) if splines else 0)
+            self.joint = FieldNetwork(kept, FieldType(group, changed.orbits * self.parts), **options)
+            return
         self.shift = FieldNetwork(kept, changed, **options)
         self.log_scale = (
             InvariantPixelMap(kept, changed.channels, size, **options)
@@ -211,8 +232,8 @@ class GCoupling(Bijection):
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew, near the identity."""
-        self.log_scale.reset_parameters(generator)
-        self.shift.reset_parameters(generator)
+        for network in [self.log_scale, self.shift] if self.joint is None else [self.joint]:
+            network.reset_parameters(generator)
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.mask is not None:
@@ -225,29 +246,56 @@ class GCoupling(Bijection):
             return kept + changed
         return torch.cat([changed, kept] if self.flip else [kept, changed], 1)
 
-    def _affine(self, kept: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(s(u), t(u)); both are zero at masked pixels, so that zeros stay zeros there."""
-        log_scale = bounded(self.log_scale(kept, context), self.max_log_scale)
-        shift = self.shift(kept, context)
-        return (log_scale, shift) if self.mask is None else (log_scale * ~self.mask, shift * ~self.mask)
+    def maps(self, kept: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """s(u), t(u) and the splines' parameters, or None.
+
+        s and t are zero at masked pixels, so that zeros stay zeros there.
+        """
+        if self.joint is None:
+            log_scale, shift, bends = self.log_scale(kept, context), self.shift(kept, context), None
+        else:
+            parts = self.joint(kept, context).unflatten(1, (self.parts, -1))
+            log_scale, shift = parts[:, 0], parts[:, 1]
+            bends = parts[:, 2:].movedim(1, -1) if self.splines else None
+        log_scale = bounded(log_scale, self.max_log_scale)
+        if self.mask is not None:
+            log_scale, shift = log_scale * ~self.mask, shift * ~self.mask
+        return log_scale, shift, bends
+
+    def _bend(self, v: Tensor, bends: Tensor | None, *, inverse: bool = False) -> tuple[Tensor, Tensor]:
+        """v through the splines, and the sum of log slopes (B,)."""
+        if bends is None:
+            return v, no_change(v)
+        if self.mask is None:
+            bent, log_slope = rational_quadratic(v, bends, inverse=inverse)
+            return bent, log_slope.flatten(1).sum(1)
+        free = (~self.mask).flatten().nonzero()[:, 0]  # the others would cost as much
+        few, bends = v.flatten(2)[..., free], bends.flatten(2, 3)[:, :, free]
+        bent, log_slope = rational_quadratic(few, bends, inverse=inverse)
+        return v.flatten(2).index_copy(2, free, bent).view_as(v), log_slope.flatten(1).sum(1)
 
     def _encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, v = self._split(x)
-        log_scale, shift = self._affine(kept, context)
-        return self._join(kept, v * log_scale.exp() + shift), log_scale.flatten(1).sum(1)
+        log_scale, shift, bends = self.maps(kept, context)
+        v, bent = self._bend(v, bends)
+        return self._join(kept, v * log_scale.exp() + shift), log_scale.flatten(1).sum(1) + bent
 
     def _decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, v = self._split(z)
-        log_scale, shift = self._affine(kept, context)
-        return self._join(kept, (v - shift) * (-log_scale).exp()), -log_scale.flatten(1).sum(1)
+        log_scale, shift, bends = self.maps(kept, context)
+        v, bent = self._bend((v - shift) * (-log_scale).exp(), bends, inverse=True)
+        return self._join(kept, v), bent - log_scale.flatten(1).sum(1)
 
     def extra_repr(self) -> str:
         """What is split and how."""
         split = "no mask"
         if self.mask is not None:
             split = f"mask keeps {int(self.mask.sum())} of {self.mask.numel()} pixels"
-        soft = ", soft" * isinstance(self.log_scale, InvariantPixelMap)
-        return f"{super().extra_repr()}, {split}{soft}, flip={self.flip}"
+        kind = "" if self.joint is None else ", joint"
+        if self.joint is None and isinstance(self.log_scale, InvariantPixelMap):
+            kind = ", soft"
+        kind += f", splines={self.splines}" if self.splines else ""
+        return f"{super().extra_repr()}, {split}{kind}, flip={self.flip}"
 
 
 def bounded(x: Tensor, limit: float) -> Tensor:

@@ -17,23 +17,25 @@ from eqflow.training import Task, Trained
 from .bits import require_noise
 from .elementwise import ActNorm, dequantize, initialize
 from .flow import NormalizingFlow
+from .flow_matching import FlowMatching
 from .residual import GResidual
 
 VALIDATION_BATCH = 256
+ESTIMATING = (GResidual, FlowMatching)
 FIRST_EVENTS = 256  # that actnorms start from
 
 
 def draw_from(density: nn.Module, generator: torch.Generator | None) -> None:
     """Where the estimates of log-determinants draw their random numbers; None: torch's own generator."""
     for module in density.modules():
-        if isinstance(module, GResidual):
+        if isinstance(module, ESTIMATING):
             module.generator = generator
 
 
 @contextmanager
 def drawing_from(density: nn.Module, generator: torch.Generator | None) -> Iterator[None]:
     """`draw_from` for a while; then every layer has the generator that it had."""
-    layers = [module for module in density.modules() if isinstance(module, GResidual)]
+    layers = [module for module in density.modules() if isinstance(module, ESTIMATING)]
     before = [layer.generator for layer in layers]
     draw_from(density, generator)
     try:

@@ -61,16 +61,19 @@ def exact(x: Tensor, y: Tensor, *, batch: int = 256) -> LogDet:
         empty = y.flatten(1).sum(1)
         return LogDet(empty, torch.zeros_like(empty), exact=True)
     units = torch.eye(size, dtype=x.dtype, device=x.device).view(size, 1, *x.shape[1:]).expand(-1, *x.shape)
-    if size == 2:  # points: two products one after the other are faster than what batches them
-        rows = [_products(unit[None], x, y, create_graph=keep)[0] for unit in units]
-        (a, b), (c, d) = (row.flatten(1).unbind(1) for row in rows)  # images (2, 1, 1) too
+    rows = [_products(chunk, x, y, create_graph=keep) for chunk in units.split(batch)]
+    return of_jacobian(torch.cat(rows).flatten(2).transpose(0, 1))
+
+
+def of_jacobian(jacobian: Tensor) -> LogDet:
+    """The exact log |det (I + J)| of Jacobians J (B, D, D)."""
+    if jacobian.shape[-1] == 2:
+        (a, b), (c, d) = (row.unbind(-1) for row in jacobian.unbind(-2))
         value = ((1 + a) * (1 + d) - b * c).abs().log()
     else:
-        rows = [_products(chunk, x, y, create_graph=keep) for chunk in units.split(batch)]
-        jacobian = torch.cat(rows).flatten(2).transpose(0, 1)  # (B, D, D)
-        dtype = torch.promote_types(x.dtype, torch.float32)  # LAPACK knows no half precision
-        eye = torch.eye(size, dtype=dtype, device=x.device)
-        value = torch.linalg.slogdet(eye + jacobian).logabsdet.to(x.dtype)
+        dtype = torch.promote_types(jacobian.dtype, torch.float32)  # LAPACK knows no half precision
+        eye = torch.eye(jacobian.shape[-1], dtype=dtype, device=jacobian.device)
+        value = torch.linalg.slogdet(eye + jacobian).logabsdet.to(jacobian.dtype)
     return LogDet(value, torch.zeros_like(value), exact=True)
 
 
@@ -86,7 +89,7 @@ def series(
         generator: Of the probes, on the device of x.
     """
     _require(terms=terms, probes=probes)
-    return _over_probes(weighted_series(x, y, _signs(x, probes, generator), torch.ones(probes, terms)))
+    return _over_probes(weighted_series(x, y, signs(x, probes, generator), torch.ones(probes, terms)))
 
 
 def roulette(
@@ -126,7 +129,7 @@ def roulette(
     weights = [[1.0] * exact_terms + tail_weights(u, tail, rate) for u in uniform]
     n = max(map(len, weights))
     padded = torch.tensor([row + [0.0] * (n - len(row)) for row in weights], dtype=torch.float64)
-    return _over_probes(weighted_series(x, y, _signs(x, probes, generator), padded))
+    return _over_probes(weighted_series(x, y, signs(x, probes, generator), padded))
 
 
 def tail_weights(uniform: float, tail: str, rate: float) -> list[float]:
@@ -200,9 +203,10 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(2).sum(2)
 
 
-def _signs(x: Tensor, probes: int, generator: torch.Generator | None) -> Tensor:
-    signs = torch.randint(2, (probes, *x.shape), dtype=x.dtype, device=x.device, generator=generator)
-    return signs.mul_(2).sub_(1)
+def signs(x: Tensor, probes: int, generator: torch.Generator | None) -> Tensor:
+    """Independent random signs (probes, *x.shape)."""
+    bits = torch.randint(2, (probes, *x.shape), dtype=x.dtype, device=x.device, generator=generator)
+    return bits.mul_(2).sub_(1)
 
 
 def _over_probes(values: Tensor) -> LogDet:

@@ -16,9 +16,10 @@ from eqflow.symmetry.steerable import SteerableConv2d, field_channels
 
 from . import logdet as log_dets
 from .bijection import Bijection
-from .lipschitz import BoundedConv2d, BoundedLinear, LipSwish
+from .lipschitz import Activation, BoundedConv2d, BoundedLinear, LipSwish, Sine
 
-Map = Callable[[Tensor], Tensor]
+Map = Callable[..., Tensor]
+ACTIVATIONS = {"lipswish": LipSwish, "sine": Sine}
 ESTIMATORS = {"exact": log_dets.exact, "series": log_dets.series, "roulette": log_dets.roulette}
 
 
@@ -84,21 +85,21 @@ def _reason(y: Tensor, z: Tensor, iteration: int) -> str:
 
 
 class ContractiveNet(nn.Module):
-    """Equivariant layers of norm at most `coefficient`, with LipSwish between: a contraction g.
+    """Equivariant layers of norm at most `coefficient`, with activations between: a contraction g.
 
     Args:
         layers: `BoundedConv2d` or `BoundedLinear`.
-        fields: Output fields of every layer but the last.
-        size: Channels of one such (regular) field.
+        activations: One fewer, no steeper than 1.
         concatenation: From the second layer on, hand on what came in next to what was made of it, weighted so
             that the pair has norm at most 1 (i-DenseNet, Perugachi-Diaz et al., 2021).
     """
 
-    def __init__(self, layers: Sequence[nn.Module], fields: Sequence[int], size: int, concatenation: bool):
+    def __init__(
+        self, layers: Sequence[nn.Module], activations: Sequence[Activation], *, concatenation: bool = False
+    ):
         super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self.activations = nn.ModuleList(LipSwish(count, size) for count in fields)
-        joined = max(0, len(fields) - 1) if concatenation else 0
+        self.layers, self.activations = nn.ModuleList(layers), nn.ModuleList(activations)
+        joined = max(0, len(activations) - 1) if concatenation else 0
         # The cosine and sine of an angle each: squares that sum to 1.
         self.angles = nn.Parameter(torch.full((joined,), torch.pi / 4)) if joined else None
 
@@ -120,19 +121,30 @@ class ContractiveNet(nn.Module):
         return math.prod([first, *middle, last])
 
     def expand(self) -> Map:
-        """g with its filters expanded and bounded, once for as many evaluations as are needed."""
+        """g with its filters expanded and bounded, once for as many evaluations as are needed.
+
+        g(x, tangents) also gives the Jacobian of g at points x (B, D), times tangents (..., B, D): in forward
+        mode, so that the gradient of a log-determinant is a first derivative of what was computed.
+        """
         filters = [layer.expand() for layer in self.layers]
 
-        def g(x: Tensor) -> Tensor:
-            for i, (layer, filter) in enumerate(zip(self.layers, filters, strict=True)):
-                y = layer.apply_expanded(x, *filter)
+        def g(x: Tensor, tangents: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+            moved = tangents is not None
+            for i, (layer, (filter, bias)) in enumerate(zip(self.layers, filters, strict=True)):
+                y = layer.apply_expanded(x, filter, bias)
+                dy = layer.apply_expanded(tangents, filter, None) if moved else None
                 if i == len(self.activations):
-                    return y
-                y = self.activations[i](y)
+                    return (y, dy) if moved else y
+                if moved:
+                    y, slope = self.activations[i].with_slope(y)
+                    dy = slope * dy
+                else:
+                    y = self.activations[i](y)
                 if i and self.angles is not None:
-                    angle = self.angles[i - 1]
-                    y = torch.cat([angle.cos() * x, angle.sin() * y], 1)
-                x = y
+                    cos, sin = self.angles[i - 1].cos(), self.angles[i - 1].sin()
+                    y = torch.cat([cos * x, sin * y], 1)
+                    dy = torch.cat([cos * tangents, sin * dy], -1) if moved else None
+                x, tangents = y, dy
 
         return g
 
@@ -161,8 +173,11 @@ class GResidual(Bijection):
         padding: Of the convolutions, "zero" or "circular".
         coefficient: Bound on the norm of every layer, in (0, 1). Published: .98 for images, .9 for points.
         concatenation: i-DenseNet style hidden layers; needs two or more.
+        activation: Between the layers, "lipswish" (published) or "sine".
+        steepness: First b of every activation.
         logdet: "exact", "series" (biased) or "roulette" (unbiased, random).
-        logdet_options: Keyword arguments of `eqflow.density.logdet.exact`, `series` or `roulette`.
+        logdet_options: Keyword arguments of `eqflow.density.logdet.exact` (of images; at points there are
+            none to choose), `series` or `roulette`.
         generator: For the first weights.
 
     Attributes:
@@ -187,6 +202,8 @@ class GResidual(Bijection):
         padding: str = "zero",
         coefficient: float = 0.98,
         concatenation: bool = False,
+        activation: str = "lipswish",
+        steepness: float = 1.0,
         logdet: str = "exact",
         logdet_options: dict | None = None,
         generator: torch.Generator | None = None,
@@ -196,6 +213,8 @@ class GResidual(Bijection):
         field_type = field_type or ("trivial" if image else "vector")
         if len(event_shape) not in (1, 3):
             raise ValueError(f"expected an event (C, H, W) or (D,); got {tuple(event_shape)}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"expected an activation among {tuple(ACTIVATIONS)}; got {activation!r}")
         if logdet not in ESTIMATORS:
             raise ValueError(f"expected logdet among {tuple(ESTIMATORS)}; got {logdet!r}")
         known = inspect.signature(ESTIMATORS[logdet]).parameters.keys() - {"x", "y", "generator"}
@@ -233,12 +252,13 @@ class GResidual(Bijection):
             ]
         self.group, self.field_type, self.coefficient = group, field_type, coefficient
         self.logdet, self.logdet_options = logdet, dict(logdet_options or {})
-        self.net = ContractiveNet(layers, hidden_fields, group.field_size, concatenation)
+        bends = [ACTIVATIONS[activation](n, group.field_size, start=steepness) for n in hidden_fields]
+        self.net = ContractiveNet(layers, bends, concatenation=concatenation)
         self.generator: torch.Generator | None = None
         self.inverse_report: InverseReport | None = None
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the weights anew: every layer of norm `coefficient`, biases 0, LipSwish with b = 1."""
+        """Draw the weights anew: every layer of norm `coefficient`, biases 0, the first b."""
         self.net.reset_parameters(generator)
 
     def lipschitz_bound(self) -> float:
@@ -258,6 +278,10 @@ class GResidual(Bijection):
         return self._estimate(self.net.expand(), x)
 
     def _estimate(self, g: Map, x: Tensor) -> tuple[Tensor, log_dets.LogDet]:
+        if self.exact and x.ndim == 2:
+            units = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+            y, columns = g(x, units[:, None].expand(-1, *x.shape))
+            return x + y, log_dets.of_jacobian(columns.movedim(0, -1))
         if torch._C._are_functorch_transforms_active():
             raise RuntimeError(
                 f"expected no transform of torch.func around a {type(self).__name__}, which differentiates "

@@ -26,6 +26,17 @@ def draw_weights(model: nn.Module, generator: torch.Generator | None = None) -> 
             part.reset_parameters()
 
 
+def normed_readout(channels: int, classes: int, normed: bool) -> tuple[nn.Module, nn.Linear]:
+    """What precedes the linear readout, and the readout.
+
+    `normed`: a batch norm without gain and bias, (x - m) / s. It scales features whose averages over space
+    hardly differ, so that the readout learns at once. In evaluation it folds into the readout, weight / s and
+    bias - weight m / s: the functions are the same with and without it.
+    """
+    norm = nn.BatchNorm1d(channels, affine=False) if normed else nn.Identity()
+    return norm, nn.Linear(channels, classes)
+
+
 class LearnedShifts(nn.Module):
     """One learned kernel per slice, the same for all its channels, where a motion would move the slice.
 
@@ -77,12 +88,18 @@ class Conv3dClassifier(nn.Module):
         classes: How many.
         channels: The three widths.
         in_channels: C.
+        readout_norm: See `normed_readout`; not published.
     """
 
     STRIDES = ((2, 1, 1), (1, 2, 2), 1, (1, 2, 2), 1)
 
     def __init__(
-        self, classes: int = 6, *, channels: tuple[int, int, int] = (16, 32, 64), in_channels: int = 1
+        self,
+        classes: int = 6,
+        *,
+        channels: tuple[int, int, int] = (16, 32, 64),
+        in_channels: int = 1,
+        readout_norm: bool = False,
     ):
         super().__init__()
         if len(channels) != 3 or min(channels) < 1:
@@ -95,7 +112,7 @@ class Conv3dClassifier(nn.Module):
             for (c, k), stride in zip(pairwise(widths), self.STRIDES, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm3d(k) for k in widths[1:])
-        self.readout = nn.Linear(third, classes)
+        self.readout_norm, self.readout = normed_readout(third, classes, readout_norm)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight anew."""
@@ -111,4 +128,4 @@ class Conv3dClassifier(nn.Module):
         x = video.transpose(1, 2)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = norm(conv(x)).relu()
-        return self.readout(x.mean((2, 3, 4)))
+        return self.readout(self.readout_norm(x.mean((2, 3, 4))))

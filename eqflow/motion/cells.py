@@ -157,6 +157,10 @@ class MotionCell(nn.Module, ABC):
         """One step from u = `drive` of a frame: the next state, and its maximum over V if asked for."""
 
     @abstractmethod
+    def carry(self, state: State) -> State:
+        """One frame later, with nothing read and nothing forgotten: psi_1(nu) h(nu) for every nu."""
+
+    @abstractmethod
     def slices(self, state: State) -> Tensor:
         """The state as (B, V, K, H, W), in the common frame; slice i belongs to `motions[i]`."""
 
@@ -277,6 +281,11 @@ class TranslationCell(MotionCell):
             return self.hidden_conv(h, u, self._shifts, pool=pool, keep=keep, **options)
         h, _ = self.hidden_conv(h, u, self._shifts, **options)
         return h, h.squeeze(1) if pool else None
+
+    def carry(self, state: State) -> State:
+        """One frame later, with nothing read and nothing forgotten: psi_1(nu) h(nu) for every nu."""
+        one = torch.eye(self.hidden_channels, dtype=state.h.dtype, device=state.h.device)[..., None, None]
+        return state.at(kernels.moving_step(state.h, None, one, self._shifts, nonlinearity="linear")[0])
 
     def slices(self, state: State | Tensor) -> Tensor:
         """The state, or its h alone, as (B, V, K, H, W), a view; slice i belongs to `motions[i]`."""

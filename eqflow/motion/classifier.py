@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from eqflow.symmetry import MotionSet
 
-from .baselines import LearnedShifts, draw_weights
+from .baselines import LearnedShifts, draw_weights, normed_readout
 from .by_hand import require_like
 from .cells import TranslationCell
 
@@ -84,6 +84,7 @@ class ActionClassifier(nn.Module):
         pool: "max" over V, or "mean".
         norm: Whose statistics the batch norms take in training: of each "frame" (published), or of all of
             them ("joint"). The same in evaluation mode.
+        readout_norm: See `normed_readout`; not published.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ActionClassifier(nn.Module):
         velocity_mixing: int = 1,
         pool: str = "max",
         norm: str = "frame",
+        readout_norm: bool = False,
     ):
         super().__init__()
         if padding not in ("zero", "circular"):
@@ -118,7 +120,7 @@ class ActionClassifier(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(k) for k in channels)
         options = {"learned_shifts": learned_shifts, "velocity_mixing": velocity_mixing}
         self.cell = DrivenCell(channels[-1], motions=motions, nonlinearity="tanh", **options)
-        self.readout = nn.Linear(channels[-1], classes)
+        self.readout_norm, self.readout = normed_readout(channels[-1], classes, readout_norm)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight anew."""
@@ -163,5 +165,6 @@ class ActionClassifier(nn.Module):
             h, pooled = self.cell.step(u, h, pool=pool, keep=keep, private=not return_hidden)
             if return_hidden:
                 states.append(self.cell.slices(h))
-        logits = self.readout((h.mean(1) if pooled is None else pooled).mean((1, 2)))
+        features = (h.mean(1) if pooled is None else pooled).mean((1, 2))
+        logits = self.readout(self.readout_norm(features))
         return (logits, torch.stack(states, 1)) if return_hidden else logits

@@ -25,7 +25,8 @@ class FramePredictor(nn.Module):
 
     Theorem 4.1 therefore holds for the T states that read the moving input (see the cells): the frame
     fed twice stands still for one step, so that later states and the predictions follow the motion only as
-    far as the net has learned to.
+    far as the net has learned to. With `rollout="carried"` (ours) nothing is fed back: the last of the T
+    states moves on, slice by slice, and the theorem holds at any horizon.
 
     Every part is called as a module, so that a forward hook fires: on the cell at every step (called with its
     drive u), on the decoder's layers for every prediction, on the cell's convolutions as `RotationCell` says,
@@ -37,6 +38,7 @@ class FramePredictor(nn.Module):
         pool: "max" over V (each pixel takes its best slice), or "mean".
         decoder: "equivariant" or "plain". For a `RotationCell` steerable convolutions, or (published)
             ordinary ones, with which the whole is not equivariant; for a `TranslationCell` both are the same.
+        rollout: "recurrent" (published), or "carried".
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class FramePredictor(nn.Module):
         decoder_layers: int = 4,
         pool: str = "max",
         decoder: str = "equivariant",
+        rollout: str = "recurrent",
     ):
         super().__init__()
         if pool not in ("max", "mean"):
@@ -53,7 +56,9 @@ class FramePredictor(nn.Module):
         whole("decoder_layers", decoder_layers, 0)
         if decoder not in ("equivariant", "plain"):
             raise ValueError(f'expected decoder "equivariant" or "plain"; got {decoder!r}')
-        self.cell, self.pool = cell, pool
+        if rollout not in ("recurrent", "carried"):
+            raise ValueError(f'expected rollout "recurrent" or "carried"; got {rollout!r}')
+        self.cell, self.pool, self.rollout = cell, pool, rollout
         if isinstance(cell, RotationCell):
             self.decoder = cell.decoder(decoder, decoder_layers)
         else:
@@ -125,16 +130,20 @@ class FramePredictor(nn.Module):
         read, u, options = self._read(frames, state, lengths, least=1, private=private, states=states)
         state = read
         for left in reversed(range(horizon)):
-            if self.pool == "max":  # the last state is only looked at through its maximum
+            if self.rollout == "carried":
+                state, pooled = self.cell.carry(state), None
+            elif self.pool == "max":  # the last state is only looked at through its maximum
                 keep = left > 0 or return_hidden
                 state, pooled = self.cell(state=state, u=u, pool=True, keep=keep, **options)
             else:
-                state = self.cell(state=state, u=u, **options)
-                pooled = self.cell.slices(state).mean(1).permute(0, 2, 3, 1)
+                state, pooled = self.cell(state=state, u=u, **options), None
+            if pooled is None:
+                slices = self.cell.slices(state)
+                pooled = (slices.amax(1) if self.pool == "max" else slices.mean(1)).permute(0, 2, 3, 1)
             if return_hidden:
                 states.append(state)
             predictions.append(self.decode(pooled, filters))
-            if left:
+            if left and self.rollout == "recurrent":
                 u = self.cell.drive(predictions[-1].detach())
         out = [torch.stack(predictions, 1)]
         if return_hidden:

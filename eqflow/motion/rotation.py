@@ -264,6 +264,13 @@ class RotationCell(MotionCell):
             state = state.at(h.transpose(0, 1))
         return state if keep else None, self._pool(state) if pool else None
 
+    def carry(self, state: State) -> State:
+        """One frame later, with nothing read and nothing forgotten: psi_1(nu) h(nu) for every nu."""
+        if self.rotate == "input":  # the numbers are those of the frames that turn along
+            return state.at(state.h)
+        h = state.h.transpose(0, 1).expand(len(self._turns), -1, -1, -1, -1)
+        return state.at(self._moved(h, self._turns).transpose(0, 1))
+
     def slices(self, state: State) -> Tensor:
         """The state in the common frame, (B, V, K, H, W); slice i belongs to `motions[i]`."""
         groups, v = self._groups(state), len(self._turns)

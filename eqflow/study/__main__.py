@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         if name == "doctor":
             continue
-        sub.add_argument("--profile", default="auto", choices=("auto", "smoke", "quick", "paper"))
+        sub.add_argument("--profile", default="auto", choices=("auto", "smoke", "quick", "night", "paper"))
         sub.add_argument(
             "--nb", action="append", default=[], help="12 or 11,12; again for more (default: all)"
         )
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--data", default="auto", choices=("auto", "embedded", "real"))
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda")
         sub.add_argument("--budget", type=_fraction, default=1.0, help="fraction of every run's steps")
+        sub.add_argument("--hours", type=_fraction, help="of training, the most telling runs first")
         sub.add_argument("--fresh", action="store_true", help="train again what is already there")
         engines = "auto, serial, processes, submitit (SLURM), dask"
         sub.add_argument("--engine", default="auto", help=f"of the training: {engines}")
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             device=options.device,
             budget=options.budget,
             fresh=options.fresh,
+            hours=options.hours,
             engine=options.engine,
             workers=options.workers,
             parameters=dict(getattr(options, "parameter", ())),
@@ -120,7 +122,7 @@ def _train(runner, request) -> int:
 
     print(request.headline())
     try:
-        runs = runner.train(request, [s for specs in runner.find_runs(request).values() for s in specs])
+        runs = runner.train(request, runner.find_runs(request))
     except RunsFailed as error:
         print(error, file=sys.stderr)
         return 1

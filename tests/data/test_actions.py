@@ -32,6 +32,15 @@ def test_size_and_frames():
     assert load_actions("embedded", size=12, frames=5).val.video.shape == (96, 5, 1, 12, 12)
 
 
+def test_further_people_are_tested_and_nothing_else_changes(actions):
+    more = load_actions("embedded", size=16, test_crowds=1)
+    assert sorted(set(more.test.subjects.tolist())) == list(range(21, 51))
+    assert torch.equal(more.test.video[: len(actions.test)], actions.test.video)
+    assert len(more.test) == len(actions.test) + 150
+    for one, other in ((more.train, actions.train), (more.val, actions.val)):
+        assert torch.equal(one.video, other.video) and torch.equal(one.labels, other.labels)
+
+
 def test_the_clip_in_the_middle_is_the_walkers_own(actions):
     video, labels, subjects = walkers(16, 16, 2)
     for clips in (actions.train, actions.val, actions.test):

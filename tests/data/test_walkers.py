@@ -36,6 +36,16 @@ def test_every_number_comes_from_a_hash_and_is_pinned(clips, monkeypatch):
     assert parameter_checksum() != WALKERS_CHECKSUM
 
 
+def test_another_crowd_is_of_other_people(clips):
+    """Its numbers have a hash of their own, so that those of the first are what they were."""
+    video, labels, subjects = walkers(32, 2, crowd=1)
+    assert torch.equal(labels, clips[1]) and torch.equal(subjects, clips[2] + 25)
+    assert not any((a == b).any() for a, b in zip(draw_parameters(), draw_parameters(1), strict=True))
+    assert not torch.equal(video, walkers(32, 2)[0])
+    first = walkers(32, 2, crowd=1, takes=1)
+    assert all(torch.equal(a, b[::4]) for a, b in zip(first, (video, labels, subjects), strict=True))
+
+
 def test_what_is_drawn_is_pinned_up_to_rounding(clips):
     """A change of the drawing shows here; WALKERS_VERSION, the checksum and these numbers change together."""
     video, labels, _ = clips

@@ -269,7 +269,7 @@ def test_matrix_is_block_group_circulant_and_inverts(group):
     blocks = layer.matrix().unflatten(1, (2, -1)).unflatten(0, (2, -1)).transpose(1, 2)
     for a, b, i, j in itertools.product(range(2), range(2), group, group):
         assert blocks[a, b, i, j] == blocks[a, b, 0, group.compose(group.inverse(i), j)]
-    assert layer.linear.weight.numel() == 4 * len(group)
+    assert layer.weight.numel() == 4 * len(group)
     x = randn(1, 2 * len(group), 3, 2)
     assert (layer.decode(layer.encode(x)[0])[0] - x).abs().max() < 1e-12
 

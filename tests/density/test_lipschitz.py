@@ -13,6 +13,7 @@ from eqflow.density.lipschitz import (
     BoundedConv2d,
     BoundedLinear,
     LipSwish,
+    Sine,
     by_squaring,
     convolution_norm,
     convolve,
@@ -339,18 +340,30 @@ def test_norms_at_a_point_are_exact(group):
     assert layer.linear.weight.grad.isfinite().all()
 
 
-def test_lipswish_is_no_steeper_than_one():
-    x = torch.linspace(-60, 60, 20001, dtype=torch.float64).requires_grad_()
+@pytest.mark.parametrize("kind, least, most", [(LipSwish, 0.99, 1), (Sine, 1, 1)])
+def test_activations_are_no_steeper_than_one(kind, least, most):
+    x = torch.linspace(-60, 60, 20001, dtype=torch.float64)[:, None].requires_grad_()
     for steepness in (-2.0, 0.0, 1.0, 5.0):
-        layer = LipSwish(1).double()
+        layer = kind(1).double()
         nn.init.constant_(layer.steepness, steepness)
-        (slope,) = torch.autograd.grad(layer(x[:, None]).sum(), x)
-        assert 0.9 < slope.abs().max() < 1
-        assert 1.09 < 1.1 * slope.abs().max()  # the control: swish itself is steeper than 1
+        (slope,) = torch.autograd.grad(layer(x).sum(), x)
+        assert least <= slope.abs().max() <= most
+        assert 1.08 < 1.1 * slope.abs().max()  # the control: swish itself is steeper than 1
+        value, found = layer.with_slope(x)
+        assert torch.equal(value, layer(x)) and (found - slope).abs().max() < 1e-13
+        assert (layer(x * 1.001) - slope * x * 1.001).abs().max() > 1e-3  # it bends
 
 
-def test_lipswish_has_one_parameter_per_field():
-    layer = LipSwish(3, 4)
+@pytest.mark.parametrize("start", [0.1, 1.0, 60.0, 1000.0])
+def test_the_first_steepness(start):
+    assert F.softplus(Sine(2, start=start).double().steepness).tolist() == pytest.approx([start] * 2)
+    with pytest.raises(ValueError, match=r"a first b > 0; got -1"):
+        Sine(2, start=-1)
+
+
+@pytest.mark.parametrize("kind", [LipSwish, Sine])
+def test_activations_have_one_parameter_per_field(kind):
+    layer = kind(3, 4)
     assert layer.steepness.shape == (3,)
     nn.init.normal_(layer.steepness, generator=generator())
     group, x = cyclic(4), noise(2, 12, 5, 5, dtype=torch.float32)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
+from eqflow.density import logdet
 from eqflow.density.logdet import LogDet
 from eqflow.density.residual import GResidual, invert
 from eqflow.symmetry import cyclic, dihedral, equivariance_error
@@ -67,6 +68,24 @@ def test_the_lipschitz_bound_is_that_of_the_layers_together():
             assert bijection.lipschitz_bound() == pytest.approx(middle / 4, rel=1e-12)
             bijection.net.layers[0].conv.weight.mul_(1e-3)
             assert bijection.lipschitz_bound() < middle / 40
+
+
+@pytest.mark.parametrize("group, event", [(cyclic(5), (2,)), (dihedral(3), (2,)), (cyclic(3), (6,))])
+@pytest.mark.parametrize("options", [{}, {"activation": "sine", "steepness": 5.0}, {"concatenation": True}])
+def test_log_determinants_at_points_are_first_order_and_those_of_products(group, event, options):
+    """Tangents carried forward, against products with the Jacobian: values, and gradients of all weights."""
+    bijection = made(group, event, generator(), hidden_fields=(2, 2), **options)
+    x = noise(5, *event).requires_grad_()
+    found = bijection.encode(x)[1]
+    truth = logdet.exact(x, bijection.net(x)).value
+    assert (found - truth).abs().max() < 1e-13
+    over = [x, *bijection.parameters()]
+    pairs = [torch.autograd.grad(value.sin().sum(), over, allow_unused=True) for value in (found, truth)]
+    for a, b in zip(*pairs, strict=True):
+        assert (a is None) == (b is None) and (a is None or (a - b).abs().max() < 1e-12)
+    activation = bijection.net.activations[0]
+    activation.slope = lambda x, b: b * x  # the control: another derivative than its own
+    assert (bijection.encode(x)[1] - truth).abs().max() > 1e-3
 
 
 def test_concatenated_layers_are_contractions_and_wider():
@@ -422,6 +441,7 @@ def test_one_scale_per_channel_is_the_control():
             r"to concatenate; got \(3,\)",
         ),
         (lambda: GResidual(cyclic(4), (2,), logdet="guess"), "logdet among"),
+        (lambda: GResidual(cyclic(4), (2,), activation="relu"), "an activation among"),
         (lambda: GResidual(cyclic(4), (2,), coefficient=1.0), "coefficient in"),
         (lambda: GResidual(cyclic(4), (1, 5, 5), field_type="vector"), "field type among"),
         (lambda: layer().encode(noise(2, 1, 6, 6)), r"expected a floating point \(B, 1, 5, 5\)"),

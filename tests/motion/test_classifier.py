@@ -175,6 +175,33 @@ def test_learned_kernels_can_be_the_shifts():
     assert relative([drawn], [fixed(video)]) > 1e-3
 
 
+NORMED = {
+    "FERNN": lambda **on: ActionClassifier(3, motions=translation_grid(1), channels=(2, 3, 4), **on),
+    "3-D CNN": lambda **on: Conv3dClassifier(3, channels=(2, 3, 4), **on),
+}
+
+
+@pytest.mark.parametrize("name", NORMED)
+def test_a_normed_readout_folds_into_the_plain_one(name):
+    """The same functions in evaluation, with weight / s and bias - weight m / s; not in training."""
+    normed, folded = (NORMED[name](readout_norm=on).double() for on in (True, False))
+    normed.reset_parameters(torch.Generator().manual_seed(0))
+    video = noise(4, 8, 9, batch=5, channels=1)
+    normed(video), normed(video)
+    s = (normed.readout_norm.running_var + normed.readout_norm.eps).sqrt()
+    assert count(normed) == count(folded) and (s - 1).abs().min() > 1e-3
+    state = normed.state_dict()
+    weight, mean = state["readout.weight"] / s, state.pop("readout_norm.running_mean")
+    state = {k: v for k, v in state.items() if not k.startswith("readout_norm")}
+    folded.load_state_dict(state)  # unfolded it is another function
+    assert relative([folded.eval()(video)], [normed.eval()(video)]) > 1e-2
+    folded.load_state_dict(
+        state | {"readout.weight": weight, "readout.bias": state["readout.bias"] - weight @ mean}
+    )
+    assert relative([folded(video)], [normed(video)]) < 1e-12
+    assert relative([folded.train()(video)], [normed.train()(video)]) > 1e-2
+
+
 @pytest.mark.parametrize("size", [16, 32])
 @pytest.mark.parametrize("frames", [8, 16])
 def test_3d_cnn(frames, size):

@@ -108,6 +108,37 @@ def test_the_last_frame_is_fed_twice():
     assert gap[:3].max() < 1e-12 and gap[3] > 0.1 * hidden.max()
 
 
+@pytest.mark.parametrize("case", ["G-RNN", "V2", "no order", "line mixing tanh"])
+def test_a_carried_state_only_moves(case):
+    """So that on the torus every prediction comes back; a recurrent roll-out's does not."""
+    model, video = make(case), noise()
+    round_trip = 5 * 8  # both sides divide it
+    assert (model(video, 1 + round_trip)[:, -1] - model(video, 1)[:, 0]).abs().max() > 1e-3
+    model.rollout = "carried"
+    made, states = model(video, 1 + round_trip, return_hidden=True)
+    assert torch.equal(made[:, -1], made[:, 0])
+    moved = [m.act(states[:, 2, i], 4) for i, m in enumerate(model.cell.motions)]
+    assert torch.equal(states[:, 6], torch.stack(moved, 1))
+    gradients = torch.autograd.grad(made.square().sum(), list(model.parameters()))
+    assert all(g.abs().max() > 0 for g in gradients)
+
+
+def test_a_carried_motion_is_followed_for_ever():
+    """Theorem 4.1 with V the whole torus: what is seen moves by nu, and so does every prediction."""
+    cell = TranslationCell(1, 3, motions=[Translation(v, 0) for v in range(8)])
+    model, video, nu = FramePredictor(cell, rollout="carried").double(), noise(channels=1), Translation(3, 0)
+    moving = torch.stack([nu.act(frame, t) for t, frame in enumerate(video.unbind(1))], 1)
+
+    def gap():
+        still, found = model(video, 9), model(moving, 9)
+        expected = torch.stack([nu.act(frame, 3 + t) for t, frame in enumerate(still.unbind(1))], 1)
+        return (found - expected).abs().max() / expected.abs().max()
+
+    assert gap() < 1e-12
+    model.rollout = "recurrent"
+    assert gap() > 1e-3
+
+
 @pytest.mark.parametrize("vmax", [0, 1, 2])
 def test_739584_parameters_whatever_v_is(vmax):
     model = FramePredictor(TranslationCell(1, 128, motions=translation_grid(vmax)))
@@ -209,6 +240,8 @@ def test_wrong_arguments():
         model(torch.rand(1, 3, 2, 6, 6), 0)
     with pytest.raises(ValueError, match='expected pool "max" or "mean"; got \'sum\''):
         FramePredictor(cell, pool="sum")
+    with pytest.raises(ValueError, match='expected rollout "recurrent" or "carried"; got \'still\''):
+        FramePredictor(cell, rollout="still")
     with pytest.raises(ValueError, match="expected a whole decoder_layers >= 0; got -1"):
         FramePredictor(cell, decoder_layers=-1)
 

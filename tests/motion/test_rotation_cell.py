@@ -121,6 +121,9 @@ def test_both_forms_are_one_where_turns_are_exact():
     models = [make(**options, rotate=rotate) for rotate in ("state", "input")]
     (states, frames), (others, again) = (common(model, video) for model in models)
     assert relative([states, frames], [others, again]) < 1e-12
+    for model in models:
+        model.rollout = "carried"
+    assert relative([models[0](video, 5)], [models[1](video, 5)]) < 1e-12
     models[1].cell._turns = [0, 1, 2, 1]  # control
     assert relative([common(models[1], video)[0]], [states]) > 0.01
 

@@ -1,7 +1,16 @@
-"""What each notebook trains, in three sizes; on which data; and what learns nothing beside it."""
+"""What each notebook trains, in four sizes; on which data; and what learns nothing beside it."""
 
 from .data_check import missing_data
 from .profiles import PROFILES, Profile, get_profile
-from .registry import NOTEBOOKS, experiments_of, runs_for
+from .registry import NOTEBOOKS, WORTH, experiments_of, runs_for
 
-__all__ = ["NOTEBOOKS", "PROFILES", "Profile", "experiments_of", "get_profile", "missing_data", "runs_for"]
+__all__ = [
+    "NOTEBOOKS",
+    "PROFILES",
+    "WORTH",
+    "Profile",
+    "experiments_of",
+    "get_profile",
+    "missing_data",
+    "runs_for",
+]

@@ -1,5 +1,5 @@
-"""Densities of points and images, fitted by maximum likelihood: model, batches, loss and evaluation from a
-run's config alone."""
+"""Densities of points and images, fitted by maximum likelihood (flow matching: by its own loss): model,
+batches, loss and evaluation from a run's config alone."""
 
 from __future__ import annotations
 
@@ -21,22 +21,28 @@ from eqflow.data import (
 )
 from eqflow.density import (
     ActNorm,
+    AngularMap,
     Bijection,
     Chain,
     FieldType,
+    FlowMatching,
     GCoupling,
     GResidual,
+    ImageField,
     Logit,
     NormalizingFlow,
+    PlaneField,
     QuotientResidual,
+    RadialField,
+    RadialMap,
     Squeeze,
     StandardNormal,
     dequantize,
-    folded_checkerboard,
+    glow,
     initialize,
 )
 from eqflow.density.fit import draw_from, drawing_from
-from eqflow.density.masks import is_invariant
+from eqflow.density.glow import invariant_mask
 from eqflow.symmetry import PlanarGroup, cyclic, dihedral
 from eqflow.training import Task
 
@@ -51,12 +57,25 @@ def planar_group(name: str) -> PlanarGroup:
     return {"C": cyclic, "D": dihedral}[name[0]](int(name[1:]))
 
 
-def build(config: dict) -> NormalizingFlow:
+def build(config: dict) -> NormalizingFlow | FlowMatching:
     """The density: actnorms and layers in turn, after a logit if events are images; the base is normal.
 
-    Beyond the first scale every 2x2 block of pixels is squeezed into channels.
+    Beyond the first scale every 2x2 block of pixels is squeezed into channels. "polar" is one map of the
+    radius and, but for the group O(2), one of the angle. Layers of the kind "glow" have 1x1 maps and one
+    network each in addition, as `eqflow.density.glow` says.
     """
+    if config["layer"] == "flow_matching":
+        return _flow_matching(config)
+    if config["layer"] == "polar":
+        angular = [] if config["group"] == "O(2)" else [AngularMap(planar_group(config["group"]))]
+        return NormalizingFlow(
+            StandardNormal((2,)), Chain([ActNorm((2,), field_type="vector"), RadialMap(), *angular])
+        )
     group, shape = planar_group(config["group"]), tuple(config["event"])
+    if config["layer"] == "glow":
+        width, *more = config["hidden_fields"]
+        options = {name: config[name] for name in ("scales", "blocks", "splines", "padding", "alpha")}
+        return glow(group, shape, hidden_fields=width, depth=1 + len(more), **options)
     links, fields = [], "vector"
     if len(shape) == 3:
         links, fields = [Logit(shape, config["alpha"])], FieldType.of(group, shape[0], "trivial")
@@ -71,20 +90,31 @@ def build(config: dict) -> NormalizingFlow:
     return NormalizingFlow(StandardNormal(shape), Chain(links))
 
 
+def _flow_matching(config: dict) -> FlowMatching:
+    """Points are seen as they are, pixels of [0, 1] as numbers of [-2, 2]."""
+    shape, width = tuple(config["event"]), config["hidden_fields"][0]
+    if config["group"] == "O(2)":
+        return FlowMatching(RadialField(width=width), shape)
+    group = planar_group(config["group"])
+    if len(shape) == 1:
+        return FlowMatching(PlaneField(group, width=width), shape)
+    field = ImageField(group, shape[0], fields=width, blocks=config["blocks"])
+    return FlowMatching(field, shape, scale=4.0, shift=-2.0, logit_normal=True, steps=10, probes=1)
+
+
 def _layer(
     config: dict, group: PlanarGroup, shape: tuple[int, ...], fields: str | FieldType, *, flip: bool
 ) -> Bijection:
     if config["layer"] == "residual":
-        options = {"coefficient": config["coefficient"], "hidden_fields": config["hidden_fields"]}
+        names = ("coefficient", "hidden_fields", "activation", "steepness")
+        options = {name: config[name] for name in names}
         if len(shape) == 1:
             return GResidual(group, shape, field_type=fields, logdet="exact", **options)
         options |= {"logdet": "roulette", "logdet_options": config["roulette"], "padding": config["padding"]}
         if fields.name == "quotient":
             return QuotientResidual(fields, shape[1:], **options)
         return GResidual(group, shape, field_type=fields.name, **options)
-    mask = folded_checkerboard(*shape[1:])
-    if not is_invariant(mask, group) or not mask.any():
-        mask = None  # turns by less than a quarter keep no mask, and 2x2 pixels have none: fields are split
+    mask = invariant_mask(group, shape)
     width, *more = config["hidden_fields"]
     options = {"hidden_fields": width, "depth": 1 + len(more), "soft": config["soft"]}
     return GCoupling(
@@ -159,11 +189,13 @@ def unit(config: dict, log_prob: Tensor) -> Tensor:
     return -log_prob / (math.prod(config["event"]) * math.log(2)) + math.log2(LEVELS)
 
 
-def exact_logdet(model: NormalizingFlow) -> NormalizingFlow:
+def exact_logdet(model: nn.Module) -> nn.Module:
     """The same model, in place, with exact log-determinants: slow for residual layers of images."""
-    for link in model.bijection.modules():
-        if isinstance(link, GResidual):
-            link.logdet, link.logdet_options = "exact", {}
+    for part in model.modules():
+        if isinstance(part, GResidual):
+            part.logdet, part.logdet_options = "exact", {}
+        elif isinstance(part, FlowMatching):
+            part.probes = None
     return model
 
 
@@ -183,13 +215,14 @@ def orbit_metrics(config: dict, log_prob: Tensor) -> dict:
     }
 
 
-def task(config: dict, seed: int, model: NormalizingFlow, device: torch.device) -> Task:
+def task(config: dict, seed: int, model: NormalizingFlow | FlowMatching, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run; actnorms start from the first training events.
 
     Images get fresh dequantization noise at every showing. The loss draws too (the estimates of log-
     determinants), from a generator of its own on the model's device: every batch seeds it, so that batches
     are the same on every device and whatever the loss draws. Validation is on the whole orbit where log-
-    determinants are exact, else on the events as they are, estimated with fixed random numbers.
+    determinants are exact, else on the events as they are, estimated with fixed random numbers. Flow matching
+    is validated by its own loss, which is no likelihood.
     """
     generator, name = torch.Generator().manual_seed(seed), config["source"]
     group, augment = planar_group(config["symmetry"]), config["augment"]
@@ -221,9 +254,14 @@ def task(config: dict, seed: int, model: NormalizingFlow, device: torch.device) 
         return x
 
     def loss(x: Tensor) -> Tensor:
+        if isinstance(model, FlowMatching):
+            return model.loss(x, draws).mean()
         return unit(config, model.log_prob(x)).mean()
 
     def validate() -> float:
+        if isinstance(model, FlowMatching):
+            fixed = torch.Generator(device).manual_seed(VALIDATION_SEED)
+            return float(model.loss(validation.to(device), fixed).mean())
         elements = cyclic(1) if estimated else group
         with drawing_from(model, torch.Generator(device).manual_seed(VALIDATION_SEED)):
             return float(unit(config, orbit_log_prob(model, validation, elements)).mean())
@@ -236,15 +274,18 @@ def task(config: dict, seed: int, model: NormalizingFlow, device: torch.device) 
         events = held_out(config, "test")
         few = events[: config["orbit_size"]]
         found = orbit_metrics(config, orbit_log_prob(model, few, group))
-        found["test_nll"] = float(unit(config, orbit_log_prob(model, events, cyclic(1))).mean())
+        scores = unit(config, orbit_log_prob(model, events, cyclic(1)))[0]
+        found["test_nll"] = float(scores.mean())
+        found["test_error"] = float(scores.std() / len(scores) ** 0.5)  # over events, and of estimates
         found["test_logdet"] = "exact" if model.exact else "estimate"
         found["parameters"] = sum(p.numel() for p in model.parameters())
         return found
 
     draws = torch.Generator(device)
     draw_from(model, draws)
-    first = torch.Generator().manual_seed(SUBSET_SEED)
-    start = training(torch.randint(len(train), (min(len(train), 256),), generator=first))
-    initialize(model.bijection, start.to(device))
+    if isinstance(model, NormalizingFlow):
+        first = torch.Generator().manual_seed(SUBSET_SEED)
+        start = training(torch.randint(len(train), (min(len(train), 256),), generator=first))
+        initialize(model.bijection, start.to(device))
     generator.manual_seed(seed)
     return Task(batch, loss, validate, evaluate, generator, best=config["best"])

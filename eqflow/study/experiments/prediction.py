@@ -36,7 +36,7 @@ def build(config: dict) -> nn.Module:
         cell = RotationCell(1, channels // turns, orientations=turns, **options)
     else:
         cell = TranslationCell(1, channels, **options)
-    options = {name: config[name] for name in ("decoder_layers", "decoder", "pool")}
+    options = {name: config[name] for name in ("decoder_layers", "decoder", "pool", "rollout")}
     return FramePredictor(cell, **options)
 
 

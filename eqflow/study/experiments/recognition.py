@@ -28,13 +28,22 @@ EVALUATION_BATCH = 64
 
 def build(config: dict) -> nn.Module:
     """The classifier; with the zero motion alone it is the G-RNN."""
-    channels = tuple(config["channels"])
+    options = {"channels": tuple(config["channels"]), "readout_norm": config["readout_norm"]}
     if config["net"] == "conv3d":
-        return Conv3dClassifier(channels=channels)
-    motions = MotionSet(Translation(*velocity) for velocity in config["motions"])
-    options = {name: config[name] for name in ("padding", "norm")}
-    shifts = config["net"] == "learned_shifts"
-    return ActionClassifier(motions=motions, channels=channels, learned_shifts=shifts, **options)
+        return Conv3dClassifier(**options)
+    options |= {name: config[name] for name in ("padding", "norm")}
+    options["motions"] = MotionSet(Translation(*velocity) for velocity in config["motions"])
+    if config["net"] == "one_frame":
+        return OneFrame(**options)
+    return ActionClassifier(learned_shifts=config["net"] == "learned_shifts", **options)
+
+
+class OneFrame(ActionClassifier):
+    """The classifier, shown the middle frame alone: what posture tells. Its W is never used."""
+
+    def forward(self, video: Tensor, **options) -> Tensor | tuple[Tensor, Tensor]:
+        """(B, T, C, H, W), T >= 1 -> logits (B, classes)."""
+        return super().forward(video[:, video.shape[1] // 2, None], **options)
 
 
 @lru_cache
@@ -67,13 +76,15 @@ def _load(data: str, size: int, frames: int, stride: int) -> None:
 
 
 @lru_cache(maxsize=2)
-def _clips(data: str, size: int, frames: int, stride: int, standardize: bool) -> ActionSet:
-    return load_actions(data, size=size, frames=frames, step=stride, standardize=standardize)
+def _clips(data: str, size: int, frames: int, stride: int, standardize: bool, crowds: int) -> ActionSet:
+    options = {"standardize": standardize, "test_crowds": crowds}
+    return load_actions(data, size=size, frames=frames, step=stride, **options)
 
 
 def clips_of(config: dict) -> ActionSet:
     """The clips of an experiment as the nets get them, before any camera motion."""
-    return _clips(*(config[name] for name in ("data", "canvas", "frames", "stride", "standardize")))
+    names = ("data", "canvas", "frames", "stride", "standardize", "test_crowds")
+    return _clips(*(config[name] for name in names))
 
 
 def camera_speed(config: dict) -> tuple[int, int]:
@@ -93,17 +104,17 @@ def moved(video: Tensor, config: dict, generator: torch.Generator, max_speed: in
     return camera_motion(video, velocities, switch_to=switch_to)
 
 
-def scores(model: nn.Module, video: Tensor, labels: Tensor, device: torch.device) -> tuple[float, float]:
-    """(cross-entropy in nats, accuracy) of a model on clips."""
-    training, loss, right = model.training, 0.0, 0
+def scores(model: nn.Module, video: Tensor, labels: Tensor, device: torch.device) -> tuple[float, Tensor]:
+    """Cross-entropy in nats of a model on clips, and which it gets right: bool (N,)."""
+    training, loss, right = model.training, 0.0, []
     model.eval()
     with torch.no_grad():
         for clips, truth in zip(video.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
             logits = model(clips.to(device)).double().cpu()
             loss += float(nn.functional.cross_entropy(logits, truth, reduction="sum"))
-            right += int((logits.argmax(1) == truth).sum())
+            right.append(logits.argmax(1) == truth)
     model.train(training)
-    return loss / len(labels), right / len(labels)
+    return loss / len(labels), torch.cat(right)
 
 
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
@@ -132,17 +143,22 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
         return nn.functional.cross_entropy(model(video), labels)
 
     def validate() -> dict[str, float]:
-        found = scores(model, validation, clips.val.labels, device)
-        return dict(zip(("val_loss", "val_accuracy"), found, strict=True))
+        cross_entropy, right = scores(model, validation, clips.val.labels, device)
+        return {"val_loss": cross_entropy, "val_accuracy": float(right.double().mean())}
 
-    def test(max_speed: int | None = None) -> float:
+    def test(max_speed: int | None = None) -> Tensor:
         camera = torch.Generator().manual_seed(TEST_SEED)
-        return scores(model, moved(clips.test.video, config, camera, max_speed), clips.test.labels, device)[1]
+        video = moved(clips.test.video, config, camera, max_speed)
+        return scores(model, video, clips.test.labels, device)[1].double()
 
     def evaluate() -> dict:
+        right, people = test(), clips.test.subjects
         return {
-            "test_accuracy": test(),
-            "test_accuracy_by_speed": {str(r): test(r) for r in config["test_speeds"]},
+            "test_accuracy": float(right.mean()),
+            "test_accuracy_by_person": {
+                str(p): float(right[people == p].mean()) for p in people.unique().tolist()
+            },
+            "test_accuracy_by_speed": {str(r): float(test(r).mean()) for r in config["test_speeds"]},
             "parameters": sum(p.numel() for p in model.parameters()),
         }
 

@@ -26,11 +26,11 @@ EXPERIMENTS: dict[str, str] = {name: MODULES[type(sizes["quick"])] for name, siz
 FEW = ("images_50", "images_200", "images_all", "videos_10", "videos_100", "videos_all")
 
 # Notebook -> its experiments and the models that it compares (None: all). Runs that two notebooks share are
-# trained once.
+# trained once. The most telling notebooks come first: in this order runs are begun where they take long.
 NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "12": {"translating_digits": None, "mixing_line": None},
     "13": {"rotating_digits": None},
-    "14": {"translating_digits": ("grnn", "fernn_v1", "fernn_v2")},
+    "14": {"translating_digits": ("grnn", "fernn_v1", "fernn_v2"), "length_line": None},
     "15": {"slow_digits": None, "velocity_line": None},
     "16": {"two_digits": None, "bouncing_digits": None, "mixing_line": None},
     "17": {"actions_fixed": None, "actions_redrawn": None, "actions_switch": None, "actions_slow": None},
@@ -45,6 +45,7 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "37": {"coupling_patches": None},
     "38": {f"few_{what}": None for what in FEW},
 }
+WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18")  # the most telling notebook first
 
 
 def notebook_number(notebook: str) -> str:

@@ -85,7 +85,7 @@ class Settings:
         values = {k: v for k, v in asdict(self).items() if k not in ("models", "memory_mb", "seeds")}
         values |= {"canvas": self.canvas[data], "motions": chosen.motions, **chosen.options}
         values["steps"] = max(1, round(self.steps * chosen.steps_factor * budget))
-        values["warmup"] = min(values["warmup"], values["steps"] // 2)
+        values["warmup"] = min(values["warmup"], values["steps"] // 2)  # a small budget has a short one
         # Curves have as many points at every budget and length.
         values["val_every"] = max(1, round(self.val_every * values["steps"] / self.steps))
         for name in values.keys() & {"val_size", "test_size"}:
@@ -107,8 +107,8 @@ class PredictionSettings(Settings):
         speeds: the angular velocities that rotating digits have.
         orientations: None for translations; N of the C_N fields for rotations, of which there are
             channels / N.
-        decoder, pool, velocity_mixing, nonlinearity, start: of the model; rotate, interpolation: of a
-            rotation's.
+        decoder, pool, rollout, velocity_mixing, nonlinearity, start: of the model; rotate, interpolation: of
+            a rotation's.
         train_images: how many of the training images are used; None for all.
     """
 
@@ -125,6 +125,7 @@ class PredictionSettings(Settings):
     rotate: str = "input"
     interpolation: str = "spline"
     pool: str = "max"
+    rollout: str = "recurrent"
     velocity_mixing: int = 1
     nonlinearity: str = "relu"
     start: str = "uniform"
@@ -140,13 +141,16 @@ class DensitySettings(Settings):
 
     Attributes:
         source: a toy density ("eight_gaussians", "rings") or an image set, by source of the data.
-        layer: "residual" or "coupling"; soft: coupling with the original's scale network.
-        group: of the layers, "C1" (plain), "C4", "D4", ...
+        layer: "residual", "coupling", "glow", "flow_matching" or "polar" (points); soft: coupling with the
+            original's scale network; splines: bins of a glow's, 0 for none.
+        group: of the layers, "C1" (plain), "C4", "D4", ...; "O(2)" for polar maps and flow matching.
         symmetry: the group that moves test events, the same for all models.
         augment: the group whose elements move training events at random, or None.
-        hidden_fields: regular fields of every hidden layer of a net.
+        hidden_fields: regular fields of every hidden layer of a net; for flow matching one number, at points
+            of channels.
         blocks, scales: layers of a scale; scales, with a squeeze between two.
-        coefficient: bound on the norm of a residual net's layers; roulette: options of its estimate.
+        coefficient: bound on the norm of a residual net's layers; activation, steepness: between them;
+            roulette: options of its estimate.
         alpha: of the logit.
         train_size: how many training events there are; None for all images.
         test_logdet: "exact", or "estimate" where residual layers are too many and too large for it.
@@ -156,6 +160,7 @@ class DensitySettings(Settings):
     source: Mapping[str, str]
     layer: str = "residual"
     soft: bool = False
+    splines: int = 0
     group: str = "C1"
     symmetry: str = "D4"
     augment: str | None = None
@@ -163,6 +168,8 @@ class DensitySettings(Settings):
     blocks: int = 4
     scales: int = 1
     coefficient: float = 0.98
+    activation: str = "lipswish"
+    steepness: float = 1.0
     roulette: Mapping[str, Any] = field(default_factory=dict)
     padding: str = "zero"
     alpha: float = 0.05
@@ -194,18 +201,22 @@ class RecognitionSettings(Settings):
         max_speed: of the camera in training, px/frame, or (x, y); velocities are whole, uniform on [-r, r]
             in each direction.
         test_speeds: further values of r that the trained model is tested at.
+        test_crowds: so many times 25 further drawn people are tested, in one take each; KTH has none.
         frames, stride: of a clip: its length, and every how many-th frame of the source.
         standardize: give each clip mean 0 and standard deviation 1; published: grey levels over 255 alone.
-        net: "recurrent", "learned_shifts" (G-RNN+) or "conv3d".
+        net: "recurrent", "learned_shifts" (G-RNN+), "conv3d", or "one_frame" (its middle frame is all that it
+            is shown).
         padding: of the encoder, "zero" (published) or "circular".
         norm: whose statistics its batch norms take in training, of each "frame" (published) or "joint".
+        readout_norm: a batch norm without gain and bias before the linear readout, into which it folds.
         best: the column of the validation, "val_accuracy" (the highest) or "val_loss", whose best weights are
             tested.
     """
 
     camera: str = "fixed"
     max_speed: int | tuple[int, int] = 2
-    test_speeds: tuple[int, ...] = (0, 1, 2)
+    test_speeds: tuple[int, ...] = ()
+    test_crowds: int = 0
     frames: int = 16
     stride: int = 2
     standardize: bool = False
@@ -213,4 +224,5 @@ class RecognitionSettings(Settings):
     net: str = "recurrent"
     padding: str = "zero"
     norm: str = "frame"
+    readout_norm: bool = False
     best: str = "val_accuracy"

@@ -54,7 +54,7 @@ def start(
 
     Args:
         name: of the notebook, as "12_translating_digits".
-        profile: "smoke", "quick", "paper" or "auto".
+        profile: "smoke", "quick", "night", "paper" or "auto".
         seed: for what the notebook draws itself (``nb.generator()``); the runs have their own seeds.
         data: "embedded", "real", or "auto" for the profile's.
         device: "cpu", "cuda", or "auto" for CUDA where there is one.

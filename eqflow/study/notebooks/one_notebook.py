@@ -14,6 +14,7 @@ from ..files import atomic_write, cache_dir, digest, read_json, write_json
 from ..runs import RunStore
 from ..runs.surroundings import machine, versions
 from ..verdicts import load_claims
+from ..verdicts.scoreboard import PUBLISHED
 from . import provenance
 from .executor import execute
 from .notebook import choose_device
@@ -135,7 +136,8 @@ def _others(request: Request) -> str:
                 read_json(record)["status"] if record.exists() else "not run",
                 _outputs_digest(request, path.stem),
             ]
-    return digest(*parts)
+    boards = (request.home / name / "scoreboard.csv" for name in PUBLISHED if name != request.level.name)
+    return digest(*parts, *(board.read_bytes() for board in boards if board.exists()))
 
 
 def _outputs_digest(request: Request, name: str) -> str:

@@ -7,6 +7,7 @@ notebook whose inputs are the same and whose results are still in place is kept.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import shutil
 import sys
@@ -20,10 +21,10 @@ import psutil
 import torch
 from filelock import FileLock, Timeout
 
-from ..experiments import NOTEBOOKS, missing_data
+from ..experiments import NOTEBOOKS, WORTH, missing_data
 from ..files import atomic_write, cache_dir, markdown_table, read_json
 from ..runs import Run, RunsFailed, RunStore, run_all
-from ..runs.cost import cores, estimate
+from ..runs.cost import cores, estimate, parallel
 from ..runs.engines import ELSEWHERE
 from ..runs.pool import Died, side_by_side
 from ..runs.progress import clock
@@ -37,6 +38,7 @@ from .request import Request
 GUESS_MINUTES = {"00": 0.3, "01": 0.5, "10": 0.6, "11": 0.8, "12": 0.6, "13": 0.8, "14": 0.6, "15": 1.0}
 GUESS_MINUTES |= {"16": 0.8, "17": 0.7, "18": 1.0, "90": 0.3}
 MEASURES_TIME = ("18",)  # and is therefore executed when nothing else is
+DAY = 24 * 3600.0
 KERNEL_BYTES = 2e9  # that a notebook may take
 
 
@@ -69,31 +71,77 @@ def find_notebooks(request: Request) -> dict[str, Path]:
 
 
 def plan(request: Request) -> str:
-    """Expected minutes and memory of each notebook on this machine, and the total, as a table."""
+    """Where the time of a request goes on this machine, as a table: training (one run after another) and the
+    notebook itself, their share, and memory; below it the time by the clock."""
     import pandas as pd
 
-    store, rows, options = work_store(), [], {"device": training_device(request), "workers": request.workers}
+    store, lines, options = work_store(), [], _estimated(request)
     chosen, planned = find_notebooks(request), {}  # runs that two notebooks share are trained once
     for number, path in chosen.items():
         specs = {store.key(spec): spec for spec in request.specs(number)}
         new = [spec for key, spec in specs.items() if key not in planned]
-        cost = estimate(new, store, fresh=request.fresh, **options)
+        cost = estimate(new, store, **options)
         planned |= specs
         found, seconds = _record(request, path), _expected_seconds(request, path)
         memory = max(found.get("peak_memory_mb", 600), cost.memory_bytes / 2**20)
-        row = {"notebook": path.stem, "runs": f"{cost.to_train} to train, {cost.found} found"}
-        row |= {"training (min)": f"{cost.seconds / 60:.1f}", "notebook (min)": f"{seconds / 60:.1f}"}
-        rows.append(row | {"memory (MB)": f"{memory:.0f}", "basis": "measured" if found else "guess"})
-    total = estimate(planned.values(), store, fresh=request.fresh, **options).seconds
+        lines.append((path.stem, cost, seconds, memory, "measured" if found else "guess"))
+    total = estimate(planned.values(), store, **options)
+    _, _, each, memory, _ = zip(*lines, strict=True)
+    work = total.work + sum(each)
+    unit, size = ("min", 60) if work < 10 * 3600 else ("hours", 3600)
+    rows = [
+        {
+            "notebook": name,
+            "runs": f"{cost.to_train} to train, {cost.found} found",
+            f"training ({unit})": f"{cost.work / size:.1f}",
+            f"notebook ({unit})": f"{seconds / size:.1f}",
+            "share (%)": f"{100 * (cost.work + seconds) / work:.0f}",
+            "memory (MB)": f"{memory:.0f}",
+            "basis": basis,
+        }
+        for name, cost, seconds, memory, basis in [*lines, ("in all", total, sum(each), max(memory), "")]
+    ]
+    notebooks = 0.0
     for group in _groups(chosen):
-        each = [_expected_seconds(request, chosen[number]) for number in group]
-        total += max([sum(each) / _kernels(request), *each])
-    wall = f"{total / 60:.1f} min" if total < 3 * 3600 else f"{total / 3600:.0f} hours"
-    on = f" with {request.workers} runs at a time" if request.workers else ""
-    text = f"{markdown_table(pd.DataFrame(rows))}\nExpected in all: {wall}{on}.\n"
-    if request.level.name == "paper" and options["device"].type == "cpu":
+        seconds = [_expected_seconds(request, chosen[number]) for number in group]
+        notebooks += max([sum(seconds) / _kernels(request), *seconds])
+    wall, at_once = total.seconds + notebooks, request.workers or parallel(options["device"])
+    text = f"{markdown_table(pd.DataFrame(rows))}\nExpected in all: {wall / size:.1f} {unit} with {at_once} "
+    text += f"runs at a time: {total.seconds / size:.1f} of training, {notebooks / size:.1f} of notebooks.\n"
+    if total.seconds > DAY:
+        many = {n: estimate(planned.values(), store, **options | {"workers": n}).seconds for n in (4, 16, 64)}
+        text += f"Of training: {', '.join(f'{s / DAY:.1f} days with {n}' for n, s in many.items())}.\n"
+    if request.hours:
+        whole, begun = by_worth(request, {number: request.specs(number) for number in chosen})
+        text += f"{request.hours:g} hours are enough for {', '.join(whole) or 'no notebook'}"
+        text += f"; what is left of them is for {', '.join(begun)}.\n" if begun else ".\n"
+    if request.level.data == "real" and not torch.cuda.is_available():
         text += "The guesses are for a GPU: without one it takes many times as long.\n"
     return text
+
+
+def _estimated(request: Request) -> dict:
+    """What an estimate is for; profiles on real data are meant for a GPU, though there be none here."""
+    device = training_device(request)
+    if request.level.data == "real" and request.device == "auto":
+        device = torch.device("cuda")
+    return {"device": device, "workers": request.workers, "fresh": request.fresh}
+
+
+def by_worth(request: Request, runs: Mapping[str, list]) -> tuple[list[str], list[str]]:
+    """The notebooks that have runs, the most telling first: those that the hours of the request are expected
+    to be enough for, and the others."""
+    store, left, seen, whole, begun = work_store(), 3600 * (request.hours or math.inf), set(), [], []
+    for number in filter(runs.get, WORTH):
+        new = {store.key(spec): spec for spec in runs[number] if store.key(spec) not in seen}
+        seconds = estimate(new.values(), store, **_estimated(request)).seconds
+        if seconds > left:
+            begun.append(number)
+            continue
+        whole.append(number)
+        seen |= new.keys()
+        left -= seconds
+    return whole, begun
 
 
 def reproduce(request: Request) -> int:
@@ -127,15 +175,19 @@ def _reproduce(request: Request, chosen: Mapping[str, Path]) -> int:
     probe = request.folder / ".writable"
     atomic_write(probe, "")  # better to hear now that results cannot be written than after hours
     probe.unlink()
-    broken = {}
+    broken, unfinished = {}, []
     try:
-        train(request, [spec for number in chosen for spec in request.specs(number)])
+        train(request, {number: request.specs(number) for number in chosen})
     except RunsFailed as error:
         broken = error.failures
     for number, path in chosen.items():
         if lost := [broken[k] for k in map(store.key, request.specs(number)) if k in broken]:
             failures[path.stem] = f"a run failed: {lost[0].strip().splitlines()[-1]}"
             record_failure(request, path, failures[path.stem], 0.0)
+        elif request.hours and None in map(store.get, request.specs(number)):
+            unfinished.append(number)
+            print(f"{path.stem} not run: the time was up before its runs were finished", flush=True)
+    chosen = {number: path for number, path in chosen.items() if number not in unfinished}
     for place, (path, error, seconds) in enumerate(_executed(request, chosen, failures), 1):
         outcome = "kept: nothing that made it has changed" if seconds is None else f"ok, {clock(seconds)}"
         if error:
@@ -213,13 +265,15 @@ def _record(request: Request, path: Path) -> dict:
     return {}
 
 
-def train(request: Request, specs: Iterable) -> list[Run]:
-    """Train runs, all in one place; RunsFailed after the others are done."""
-    store = work_store()
-    specs = {store.key(spec): spec for spec in specs}  # notebooks share runs
+def train(request: Request, runs: Mapping[str, list]) -> list[Run]:
+    """Train the runs of notebooks, all in one place, those of the most telling first; RunsFailed after the
+    others are done."""
+    store, until = work_store(), time.time() + 3600 * (request.hours or math.inf)
+    order = [spec for numbers in by_worth(request, runs) for number in numbers for spec in runs[number]]
+    specs = {store.key(spec): spec for spec in order}  # notebooks share runs
     for line in missing_data([spec for spec in specs.values() if store.get(spec) is None]):
         print(f"eqflow: the runs that need it will fail: {line}", file=sys.stderr, flush=True)
-    options = {"engine": request.engine, "workers": request.workers, "fresh": request.fresh}
+    options = {"engine": request.engine, "workers": request.workers, "fresh": request.fresh, "until": until}
     return run_all(specs.values(), store=store, device=training_device(request), **options)
 
 

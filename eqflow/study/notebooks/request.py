@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..experiments import Profile, get_profile, runs_for
 from ..files import cache_dir, project_root, published_dir
+from ..runs.engines import require_engine
 
 OWN = ("PROFILE", "DATA", "DEVICE", "FRESH")  # parameters of notebooks that a request has fields for
 
@@ -22,6 +23,7 @@ class Request:
         notebooks: numbers or names; empty for all.
         profile, data, device, budget: as in the notebooks and in :func:`~eqflow.study.experiments.runs_for`.
         fresh: train again, execute again.
+        hours: of training, of the most telling runs first; None: until all are trained.
         engine, workers: of the training, as in :func:`~eqflow.study.runs.run_all`; notebooks are executed
             here, one after another if the engine is serial.
         parameters: further parameters of the notebooks' parameters cell, such as SEED; ValueError for those
@@ -36,6 +38,7 @@ class Request:
     device: str = "auto"
     budget: float = 1.0
     fresh: bool = False
+    hours: float | None = None
     engine: str = "auto"
     workers: int | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
@@ -48,6 +51,7 @@ class Request:
         return get_profile(self.profile)
 
     def __post_init__(self) -> None:
+        require_engine(self.engine)
         if own := [name for name in self.parameters if name in OWN]:
             options = ", ".join(f"--{name.lower()}" for name in own)
             raise ValueError(f"expected {options} for {', '.join(own)}; got -p, which is for the others")
@@ -78,10 +82,10 @@ class Request:
     def _which(self) -> str:
         if self.profile != "auto":
             return f"eqflow: {self.level.name} profile, as asked for."
-        why = "a CUDA device was found" if self.level.name == "paper" else "no CUDA device was found"
-        if self.level.name != "paper" and shutil.which("nvidia-smi"):
+        why = "a CUDA device was found" if self.level.name == "night" else "no CUDA device was found"
+        if self.level.name != "night" and shutil.which("nvidia-smi"):
             why += " (though nvidia-smi is there: is this PyTorch a CUDA build, and the driver new enough?)"
-        return f"eqflow: {self.level.name} profile, as {why} (PROFILE=smoke|quick|paper overrides)."
+        return f"eqflow: {self.level.name} profile, as {why} (PROFILE=smoke|quick|night|paper overrides)."
 
     def specs(self, number: str) -> list:
         specs = runs_for(number, self.level, data=self.data, budget=self.budget)

@@ -21,9 +21,11 @@ REFERENCE_SECONDS = 0.036  # of `_calibration` on the machine that the guesses w
 
 @dataclass(frozen=True)
 class Estimate:
-    """`seconds` of wall time and `memory_bytes` at once for `to_train` runs; `found` runs cost nothing."""
+    """`seconds` of wall time (`work` one run after another) and `memory_bytes` at once for `to_train` runs;
+    `found` runs cost nothing."""
 
     seconds: float
+    work: float
     memory_bytes: float
     to_train: int
     found: int
@@ -97,8 +99,9 @@ def estimate(
     specs = list(specs)
     todo = [spec for spec in specs if fresh or store.get(spec) is None]
     count = min(len(todo), workers or parallel(device))
+    each = sorted((seconds_of(spec, store, device=device) for spec in todo), reverse=True)
     ends = [0.0] * max(1, count)
-    for seconds in sorted((seconds_of(spec, store, device=device) for spec in todo), reverse=True):
+    for seconds in each:
         heapq.heapreplace(ends, ends[0] + seconds)  # the next run goes to the worker that is free first
     memory = sum(sorted((spec.memory_mb for spec in todo), reverse=True)[:count]) * 1e6
-    return Estimate(max(ends), memory, len(todo), len(specs) - len(todo))
+    return Estimate(max(ends), sum(each), memory, len(todo), len(specs) - len(todo))

@@ -7,6 +7,7 @@ The store is the queue: whoever takes a run's lock trains it, everyone else goes
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import sys
@@ -29,7 +30,7 @@ from .pool import Died, side_by_side
 from .progress import Board, write_progress
 from .spec import RunSpec
 from .store import Run, RunStore
-from .train import Busy, train_run
+from .train import Busy, TimeIsUp, train_run
 
 # One thread each. And glibc keeps the memory that every step frees, instead of asking the kernel for it anew
 # (about a fifth of a step's time at |V| = 49); other allocators ignore these names.
@@ -64,6 +65,7 @@ class Job:
     device: str
     fresh: bool
     seconds: float = 0.0
+    until: float = math.inf
 
     @property
     def gpu(self) -> bool:
@@ -83,9 +85,9 @@ class Job:
         return replace(self, fresh=self.fresh and RunStore(self.work).get(self.spec) is not None)
 
 
-def work_on(job: Job, patient: bool = True, report: Callable | None = None) -> str | type[Busy] | None:
-    """Train a job: None, or what went wrong, or Busy. Exceptions end here: a failing run stops only
-    itself."""
+def work_on(job: Job, patient: bool = True, report: Callable | None = None) -> str | type[Exception] | None:
+    """Train a job: None, or what went wrong, or Busy or TimeIsUp. Exceptions end here: a failing run stops
+    only itself."""
     last = [0.0]
 
     def to_file(step: int, steps: int, loss: float | None) -> None:
@@ -93,21 +95,21 @@ def work_on(job: Job, patient: bool = True, report: Callable | None = None) -> s
             last[0] = time.monotonic()
             write_progress(job.folder / "progress.json", step, steps, loss)
 
-    store, options = RunStore(job.work), {"device": job.device, "fresh": job.fresh, "patient": patient}
+    store, options = RunStore(job.work), {"device": job.device, "fresh": job.fresh, "until": job.until}
     try:
         if store.key(job.spec) != job.key:
             raise RuntimeError(
                 "the code was edited while runs were waiting; start again to train the new code"
             )
-        train_run(job.spec, store, report=report or to_file, **options)
-    except Busy:
-        return Busy
+        train_run(job.spec, store, patient=patient, report=report or to_file, **options)
+    except (Busy, TimeIsUp) as why:
+        return type(why)
     except Exception:
         return traceback.format_exc()
     return None
 
 
-def logged(job: Job, patient: bool) -> str | type[Busy] | None:
+def logged(job: Job, patient: bool) -> str | type[Exception] | None:
     """`work_on`, with what it prints in the run's own log; where that cannot be written, in none."""
     now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     try:
@@ -119,7 +121,8 @@ def logged(job: Job, patient: bool) -> str | type[Busy] | None:
     with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         outcome = work_on(job, patient)
     with contextlib.suppress(OSError), log:
-        print({None: "finished", Busy: "another process is at it"}.get(outcome, outcome), file=log)
+        said = {None: "finished", Busy: "another process is at it", TimeIsUp: "stopped: the time is up"}
+        print(said.get(outcome, outcome), file=log)
     return outcome
 
 
@@ -198,6 +201,8 @@ def _in_rounds(jobs: list[Job], board: Board, attempt: Callable) -> dict[str, st
         left = []
         with contextlib.closing(attempt(jobs, patient)) as outcomes:
             for job, outcome in outcomes:
+                if outcome is TimeIsUp:
+                    continue
                 if outcome is Busy:
                     left.append(job)
                     continue
@@ -261,9 +266,14 @@ def choose(
     if engine == "auto":
         side = workers or parallel(device)
         return "processes" if min(len(jobs), side) > 1 and seconds > WORTH_PROCESSES else "serial"
-    if engine not in ENGINES:
-        raise ValueError(f"expected an engine of {sorted(ENGINES)} or 'auto'; got {engine!r}")
+    require_engine(engine)
     return engine
+
+
+def require_engine(engine: str) -> None:
+    """ValueError for an unknown engine."""
+    if engine not in ("auto", *ENGINES):
+        raise ValueError(f"expected an engine of {sorted(ENGINES)} or 'auto'; got {engine!r}")
 
 
 def run_all(
@@ -274,9 +284,12 @@ def run_all(
     workers: int | None = None,
     fresh: bool = False,
     device: str | torch.device = "cpu",
+    until: float = math.inf,
     progress: bool = True,
 ) -> list[Run]:
     """The runs of `specs`, in their order: found in `store`, resumed, or trained.
+
+    They are begun in this order on a GPU and where the time is short; on cores the longest first.
 
     Args:
         engine: "serial", "processes", "submitit", "dask" (same numbers), "auto", or one added to `ENGINES`.
@@ -284,6 +297,8 @@ def run_all(
             many as the cluster takes.
         fresh: train all again.
         device: "cpu", "cuda" or "cuda:1".
+        until: when to stop, as `time.time` counts: no run is begun after this, those under way end with their
+            next checkpoint, and what is not finished is missing in the list.
         progress: show one line with the progress of all runs.
 
     Raises:
@@ -296,9 +311,11 @@ def run_all(
         print(f"eqflow: {trouble}: trained again", file=sys.stderr, flush=True)
     expected = {key: seconds_of(spec, store, device=device) for key, spec in todo.items()}
     jobs = [
-        Job(spec, key, str(store.work), store.folder(spec), str(device), fresh, expected[key])
-        for key, spec in sorted(todo.items(), key=lambda item: -expected[item[0]])  # the longest first
+        Job(spec, key, str(store.work), store.folder(spec), str(device), fresh, expected[key], until)
+        for key, spec in todo.items()
     ]
+    if device.type == "cpu" and until == math.inf:
+        jobs.sort(key=lambda job: -job.seconds)
     chosen = ENGINES[choose(engine, jobs, device, sum(expected.values()), workers)]
     if jobs:
         board = Board(
@@ -310,4 +327,4 @@ def run_all(
             board.close()
         if failures:
             raise RunsFailed(failures, [run for run in map(store.get, specs) if run])
-    return [store.get(spec) for spec in specs]
+    return [run for run in map(store.get, specs) if run]

@@ -27,6 +27,10 @@ class Busy(Exception):
     """Another process is at this run."""
 
 
+class TimeIsUp(Exception):
+    """The run is not finished, and its checkpoint is kept."""
+
+
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
     """On a CPU one thread, so that numbers do not depend on how runs are spread out: they repeat bit by bit.
@@ -58,6 +62,7 @@ def train_run(
     device: str | torch.device = "cpu",
     fresh: bool = False,
     patient: bool = True,
+    until: float = math.inf,
     report: Callable[[int, int, float | None], None] | None = None,
     save_seconds: float = 20.0,
 ) -> Run:
@@ -65,16 +70,20 @@ def train_run(
 
     Args:
         patient: wait for another process that is at the same run.
+        until: when to stop, after the next checkpoint, as `time.time` counts; evaluation is not interrupted.
         report: called with (step, steps, loss).
 
     Raises:
         Busy: another process is at it, unless `patient`.
+        TimeIsUp: it is not finished, or not begun, at `until`.
         TrainingError: if a loss or a metric is not finite; the last good checkpoint stays.
     """
     device, report = torch.device(device), report or (lambda *_: None)
     steps = spec.config["steps"]
     lock = store.lock(spec)
     while True:  # in short waits, so that an interrupt is heard
+        if time.time() > until:
+            raise TimeIsUp
         try:
             lock.acquire(timeout=1.0 if patient else 0.0)
             break
@@ -104,11 +113,16 @@ def train_run(
                 task,
                 **{name: spec.config[name] for name in LOOP if name in spec.config},
                 resume=state,
-                save=lambda state: save_state(folder, {**state, "total_seconds": total()}),
+                save=save,
                 save_seconds=save_seconds,
                 progress=lambda step, loss: report(step, steps, loss),
             )
             return model, task, trained
+
+        def save(state: dict) -> None:
+            save_state(folder, {**state, "total_seconds": total()})
+            if time.time() > until and state["step"] < steps:
+                raise TimeIsUp
 
         def say(trouble: str) -> None:
             print(f"eqflow: {trouble}: trained from the start", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ import torch
 from case import Case
 
 from eqflow.density.bijection import Bijection, Chain
+from eqflow.density.circulant import GroupCirculant
 from eqflow.density.coupling import GCoupling
 from eqflow.density.elementwise import ActNorm
 from eqflow.density.fields import FieldType
@@ -19,6 +20,8 @@ from .coupling import SMALL, generic
 C1, C4, D4 = cyclic(1), cyclic(4), dihedral(4)
 ONCE = Squeeze(D4, 2).encoded_type  # 2 quotients of 4 channels
 TWICE = Squeeze(D4, Squeeze(D4).encoded_type).encoded_type  # 2 of them, and a regular field
+
+SPLINES = {"joint": True, "splines": 3}
 
 
 def actnorm(fields):
@@ -55,6 +58,17 @@ def coupling(name, fields, side, **options):
         D4,
         fields.act,
         broken=lambda g: generic(GCoupling(C1, shape, **SMALL, **options), g),
+    )
+
+
+def circulant(fields):
+    return Case(
+        f"circulant-{fields}",
+        lambda g: generic(GroupCirculant(D4, fields), g),
+        (fields.channels, 3, 3),
+        D4,
+        fields.act,
+        broken=lambda g: generic(GroupCirculant(C1, fields.channels), g),
     )
 
 
@@ -134,6 +148,10 @@ CASES = [
     coupling("split-flip", TWICE, 2, flip=True),
     coupling("mask-odd", TWICE, 3, mask=folded_checkerboard(3, 3)),
     coupling("mask-even", ONCE, 4, mask=folded_checkerboard(4, 4), flip=True),
+    coupling("joint", TWICE, 3, mask=folded_checkerboard(3, 3), joint=True, inner_kernel_size=1),
+    coupling("splines", ONCE, 3, flip=True, **SPLINES),
+    coupling("splines-mask", ONCE, 4, mask=folded_checkerboard(4, 4), **SPLINES),
+    circulant(TWICE),
     *(residual(fields, 3) for fields in (ONCE, TWICE)),
     *(scales(group, 12, 3) for group in (C4, D4)),
     *(labelled(label) for label in (0, 2)),

@@ -9,7 +9,7 @@ from eqflow.symmetry.linear import act_features
 
 
 def generic(group, event, generator, **options):
-    """In float64, with every parameter drawn; weights that must be bounded, and LipSwish often steep."""
+    """In float64, with every parameter drawn; weights that must be bounded, and activations often steep."""
     layer = GResidual(group, event, generator=generator, **options).double()
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
@@ -59,5 +59,6 @@ CASES = [
     point("vector", cyclic(5)),
     point("vector", cyclic(16)),
     point("vector", dihedral(8), hidden_fields=(3, 2, 2)),
+    point("sine", cyclic(8), activation="sine"),
     point("two-vectors", cyclic(5), vectors=2, concatenation=True),
 ]

@@ -23,10 +23,12 @@ def config(configs):
 
 
 def test_five_models_in_three_settings(configs):
+    """And one frame, which no camera changes, in one of them."""
     five = {"cnn3d", "grnn_plus", "grnn", "fernn_v1", "fernn_v2"}
     for setting, camera in (("fixed", "fixed"), ("redrawn", "redrawn"), ("switch", "switch")):
         of = {m: c for (e, m), c in configs.items() if e == f"actions_{setting}"}
-        assert set(of) == five and {c["camera"] for c in of.values()} == {camera}
+        assert set(of) == five | ({"one_frame"} if setting == "fixed" else set())
+        assert {c["camera"] for c in of.values()} == {camera}
     assert all(s.load_module().build is build for s in runs_for("17", "quick"))
     assert "stand-in" in data_label(configs["actions_fixed", "grnn"])
 
@@ -35,7 +37,9 @@ def test_the_paper_profile_has_the_published_models():
     configs = {s.model: s.config for s in runs_for("17", "paper", seeds=[0])}
     counts = {m: sum(p.numel() for p in build(c).parameters()) for m, c in configs.items()}
     published = {"cnn3d": 208_598, "grnn_plus": 242_263, "grnn": 241_638, "fernn_v1": 241_638}
-    assert counts == published | {"fernn_v2": 241_638}
+    assert counts == published | {"fernn_v2": 241_638, "one_frame": 241_638}
+    plain = {"readout_norm": False, "test_crowds": 0}
+    assert all({name: c[name] for name in plain} == plain for c in configs.values())
 
 
 def test_a_fixed_camera_is_fixed_and_a_redrawn_one_is_not(configs):
@@ -55,6 +59,20 @@ def test_a_camera_at_rest_changes_nothing(config):
     video = clips_of(config).test.video[:3]
     assert torch.equal(moved(video, config, torch.Generator(), 0), video)
     assert not torch.equal(moved(video, config, torch.Generator(), 2), video)
+
+
+def test_one_frame_is_all_that_its_net_sees(configs):
+    """Nothing of the other frames; and with a circular encoder nothing of where the camera is."""
+    video = clips_of(configs["actions_fixed", "one_frame"]).test.video[:3]
+    other = video.flip(0)
+    other[:, video.shape[1] // 2] = video[:, video.shape[1] // 2]
+    drifting = camera_motion(video, torch.tensor([(2, 0)] * 3))
+    for model, alone in (("one_frame", True), ("grnn", False)):
+        net = build(configs["actions_fixed", model])
+        net.reset_parameters(torch.Generator().manual_seed(0))
+        net.eval()
+        assert torch.equal(net(video), net(other)) == alone
+        assert torch.allclose(net(video), net(drifting), atol=1e-6) == alone
 
 
 class Watch(torch.nn.Module):
@@ -168,7 +186,12 @@ def test_the_model_is_chosen_by_validation_accuracy(config):
     state = made.generator.get_state()
     first, second = made.validate(), made.validate()
     assert first == second and set(first) == {"val_loss", "val_accuracy"} and 0 <= first["val_accuracy"] <= 1
-    assert made.evaluate() == made.evaluate() and torch.equal(made.generator.get_state(), state)
+    found = made.evaluate()
+    assert found == made.evaluate() and torch.equal(made.generator.get_state(), state)
+    by_person, people = found["test_accuracy_by_person"], clips_of(config).test.subjects
+    assert sum(by_person[str(p)] for p in people.tolist()) / len(people) == pytest.approx(
+        found["test_accuracy"]
+    )
 
 
 def test_scores_are_what_they_say(config):
@@ -186,15 +209,18 @@ def test_scores_are_what_they_say(config):
             return self.logits[: len(video)]
 
     video = torch.zeros(4, 2, 1, 8, 8)
-    assert scores(Says(right), video, labels, CPU) == pytest.approx((0, 1), abs=1e-12)
-    assert scores(Says(half), video, labels, CPU)[1] == 0.75
+    loss, hits = scores(Says(right), video, labels, CPU)
+    assert loss == pytest.approx(0, abs=1e-12) and hits.tolist() == [True] * 4
+    assert scores(Says(half), video, labels, CPU)[1].tolist() == [True, True, False, True]
 
 
 def test_accuracies_are_of_the_test_clips(monkeypatch):
     about = runs_for("17", "smoke")[0].config
     clips, scored = recognition.clips_of(about), []
     monkeypatch.setattr(
-        recognition, "scores", lambda model, video, *rest: scored.append(rest[0]) or (1.0, 0.5)
+        recognition,
+        "scores",
+        lambda model, video, labels, device: scored.append(labels) or (1.0, torch.ones(len(labels)).bool()),
     )
     task = recognition.task(about, 0, torch.nn.Identity(), torch.device("cpu"))
     task.validate()

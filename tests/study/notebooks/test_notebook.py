@@ -16,7 +16,7 @@ from eqflow.study.notebooks import notebook
 from eqflow.study.notebooks.notebook import IdentityFailed, start
 from eqflow.study.notebooks.provenance import without_paths
 from eqflow.study.verdicts.claims import ClaimError
-from eqflow.study.verdicts.scoreboard import scoreboard
+from eqflow.study.verdicts.scoreboard import scoreboard, write_scoreboard
 
 ALT = "The error grows with time only for the G-RNN."
 
@@ -261,6 +261,22 @@ def test_seeds_that_differ_by_orders_are_shown_by_median_and_range(tmp_path):
     nb.finish()
     (row,) = scoreboard(tmp_path / "results/quick", "quick").query("id == 'A9'").itertuples()
     assert row.ours == "fernn_v2 1.65 [1.55, 92.4]; grnn 1" and row.sd == "grnn 0.1"
+
+
+def test_a_board_remembers_the_last_that_was_another(tmp_path):
+    folder, nb = tmp_path / "results/quick", start("12_translating_digits", "quick")
+    baselines = {"mean of the inputs": 0.05, "last frame": 0.1, "black": 0.06}
+
+    def board(grnn):
+        nb.expect("A5", values={"grnn": grnn, "fernn_v2": [0.002, 0.003]}, baselines=baselines)
+        nb.finish()
+        return write_scoreboard(folder, "quick").set_index("id").loc["A5", ["before", "verdict"]].to_list()
+
+    assert board([0.041, 0.042]) == ["", "same direction"]  # the first of all
+    assert board([0.043, 0.044]) == ["", "same direction"]
+    assert board([0.0001, 0.0002]) == ["same direction", "undecided"]
+    assert board([0.0001, 0.0002]) == ["same direction", "undecided"]  # published again: the same bytes
+    assert scoreboard(folder, "quick").set_index("id").before["A6"] == "not run"
 
 
 def test_the_scoreboard_without_results(monkeypatch, tmp_path):

@@ -241,15 +241,20 @@ def test_plan_counts_what_is_to_be_trained(tmp_path, monkeypatch):
     write_notebook(tmp_path, "12_translating_digits", ["1"])
     text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
     assert "12_translating_digits" in text and "6 to train, 0 found" in text and "guess" in text
-    write_notebook(tmp_path, "14_length", ["1"])  # its runs are among those of 12: planned once
+    write_notebook(tmp_path, "14_length", ["1"])  # four of its seven runs are among those of 12: planned once
     text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
-    assert "6 to train, 0 found" in text and "0 to train, 0 found" in text
+    assert "6 to train, 0 found" in text and "3 to train, 0 found" in text
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line]
+    *lines, whole = [row[:5] for row in table[2:]]
+    assert whole[:2] == ["in all", "9 to train, 0 found"] and whole[4] == "100"
+    for column in (2, 3, 4):  # to rounding in every line
+        assert float(whole[column]) == pytest.approx(sum(float(r[column]) for r in lines), abs=1.1)
 
 
 def test_the_plan_of_the_paper_profile_is_in_hours_and_for_a_gpu(tmp_path):
     write_notebook(tmp_path, "13_rotating_digits", ["1"])
     text = plan(Request(source=tmp_path, profile="paper", device="cpu", results=tmp_path / "results"))
-    assert " hours." in text and "for a GPU" in text
+    assert " hours with " in text and "for a GPU" in text and "days with 16" in text
 
 
 def test_a_run_that_fails_fails_its_notebook_only(tmp_path, monkeypatch, capsys):
@@ -266,6 +271,28 @@ def test_a_run_that_fails_fails_its_notebook_only(tmp_path, monkeypatch, capsys)
     assert reproduce(request) == 1
     assert "TrainingError: NaN at step 3" in capsys.readouterr().out
     assert "NaN at step 3" in scoreboard(request.folder, "smoke").set_index("id").reason["A5"]
+
+
+def test_hours_are_for_the_most_telling_notebooks_that_fit(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    request = Request(profile="paper", notebooks=["13", "35", "37"])
+    runs = runner.find_runs(request)
+    assert runner.by_worth(request, runs) == (["37", "13", "35"], [])
+    assert runner.by_worth(replace(request, hours=24), runs) == (["37"], ["13", "35"])
+    assert runner.by_worth(replace(request, hours=10), runs) == (["35"], ["37", "13"])
+
+
+def test_when_the_time_is_up_notebooks_without_their_runs_are_left(tmp_path, monkeypatch, capsys):
+    """They are neither executed nor failed, and the others are executed."""
+    monkeypatch.setenv("EQFLOW_CACHE", str(tmp_path / "cache"))
+    write_notebook(tmp_path, "01_bump", [START, 'nb.expect("A2", error=1e-15, control=0.5);', "nb.finish()"])
+    write_notebook(tmp_path, "12_translating_digits", ["raise RuntimeError('executed')"])
+    request = Request(source=tmp_path, profile="smoke", results=tmp_path / "results", hours=1e-9)
+    assert reproduce(request) == 0
+    said = capsys.readouterr().out
+    assert "12_translating_digits not run: the time was up" in said and "[1/1] 01_bump ok" in said
+    board = scoreboard(request.folder, "smoke").set_index("id")
+    assert board.verdict["A2"] == "verified" and board.verdict["A5"] == "not run"
 
 
 def test_cleaning_takes_times_and_colours():
@@ -392,7 +419,7 @@ def test_one_notebook_alone_replaces_its_own_runs_only(profile, monkeypatch):
 
     monkeypatch.setenv("EQFLOW_CACHE", str(profile.root / "cache"))
     before = published(profile.root / "results/smoke/runs")
-    assert {name.split("/")[0] for name in before} == {"translating_digits", "mixing_line"}
+    assert {name.split("/")[0] for name in before} == {"translating_digits", "mixing_line", "length_line"}
     identity = runs.identity
     monkeypatch.setattr(runs, "identity", lambda spec: identity(spec) | {"edited": True})
     request = replace(profile.request, results=profile.root / "other")
@@ -407,8 +434,8 @@ def test_one_notebook_alone_replaces_its_own_runs_only(profile, monkeypatch):
     names = {(*name.split("/")[:1], name.split("/")[1].rpartition("-")[0]) for name in after}
     assert names == {(*name.split("/")[:1], name.split("/")[1].rpartition("-")[0]) for name in before}
     changed = {name.split("/")[1].partition("-")[0] for name in after.keys() - before.keys()}
-    assert changed == {"grnn", "fernn_v1", "fernn_v2"}  # those that 14 uses, and not grnn_matched of 12
-    assert {name for name in after if name.startswith("mixing_line")} <= before.keys()
+    used = {"grnn", "fernn_v1", "fernn_v2", "fernn_v2_bounded", "fernn_v2_carried", "grnn_carried"}
+    assert changed == used  # those that 14 uses, and not grnn_matched or fernn_v2_mixing of 12
 
 
 def test_a_notebook_that_fails_leaves_its_published_figures(profile, tmp_path, monkeypatch, capsys):

@@ -120,6 +120,31 @@ def test_workers_end_with_their_parent(tmp_path, name, how):
     assert ("KeyboardInterrupt" in said) == (how == signal.SIGINT)
 
 
+@pytest.mark.parametrize("name", ["serial", "processes"])
+def test_when_the_time_is_up(store, monkeypatch, name):
+    """Nothing is begun, what is under way keeps its checkpoint, and is as it would have been when resumed."""
+    monkeypatch.setitem(engine.train_run.__kwdefaults__, "save_seconds", 0.0)
+    specs = [spec("slow", steps=40), spec(seed=1)]
+    limits = {"engine": name, "workers": 1, "progress": False}
+    assert run_all(specs, store=store, until=time.time() - 1, **limits) == []
+    assert not store.folder(specs[0]).exists()
+    if name == "serial":
+        assert run_all(specs, store=store, until=time.time() + 0.5, **limits) == []
+        assert (store.folder(specs[0]) / "checkpoint").exists() and not store.folder(specs[1]).exists()
+    assert [run.spec for run in run_all(specs, store=store, until=time.time() + 600, **limits)] == specs
+
+
+def test_on_a_gpu_or_for_some_hours_runs_are_begun_as_listed(store, monkeypatch):
+    taken = []
+    monkeypatch.setitem(
+        engine.ENGINES, "none", lambda jobs, *_: taken.append([j.spec.seed for j in jobs]) or {}
+    )
+    specs = [spec(seed=0), spec(seed=1, steps=24)]
+    for options in ({}, {"until": time.time() + 60}, {"device": "cuda"}):
+        run_all(specs, store=store, engine="none", progress=False, **options)
+    assert taken == [[1, 0], [0, 1], [0, 1]]
+
+
 def test_edited_code_is_never_passed_off_as_the_old(store):
     job = engine.Job(spec(), "sound-s0-of-old-code", str(store.work), store.work, "cpu", False)
     failures = engine.serial([job], Board({job.key: ("sound-s0", 1.0)}, show=False))
