@@ -149,8 +149,8 @@ TWO_DIGITS = replace(
     SLOW,
     max_speed=2,
     digits=2,
-    steps=320,
-    val_every=40,
+    steps=400,
+    val_every=50,
     models=SLOW.models | {"fernn_v2_mean": ModelSettings(square(2), 0.1, seeds=1, options={"pool": "mean"})},
 )
 BOUNCING = replace(
@@ -177,8 +177,8 @@ def few_videos(images: int | None) -> PredictionSettings:
 WIDE = replace(
     TWO_DIGITS,
     channels=8,
-    steps=240,
-    val_every=30,
+    steps=400,
+    val_every=50,
     models={
         "grnn": ModelSettings(STILL, 0.035),
         "grnn_x8": ModelSettings(STILL, 0.12, options={"channels": 64}),
