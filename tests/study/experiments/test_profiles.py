@@ -7,7 +7,7 @@ from eqflow.study.experiments.profiles import PROFILES, get_profile, settings
 
 def test_auto_follows_the_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert get_profile("auto").name == "paper"
+    assert get_profile("auto").name == "night"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert get_profile("auto").name == "quick"
 
