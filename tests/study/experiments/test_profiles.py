@@ -16,10 +16,13 @@ def test_what_each_profile_judges():
     assert PROFILES["smoke"].judges == {"identity"}
     assert "direction" in PROFILES["quick"].judges and "number" not in PROFILES["quick"].judges
     assert "number" in PROFILES["paper"].judges and PROFILES["paper"].data == "real"
+    assert PROFILES["night"].judges == PROFILES["quick"].judges and PROFILES["night"].data == "real"
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"expected a profile of \['paper', 'quick', 'smoke'\].*got 'fast'"):
+    with pytest.raises(
+        ValueError, match=r"expected a profile of \['night', 'paper', 'quick', 'smoke'\].*got 'fast'"
+    ):
         get_profile("fast")
     with pytest.raises(ValueError, match="got 'dancing_digits'"):
         settings("quick", "dancing_digits")
