@@ -43,7 +43,7 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
         "residual_translated": None,
     },
     "37": {"coupling_patches": None},
-    "38": {f"few_{what}": None for what in FEW},
+    "38": {f"few_{what}": None for what in FEW} | {"residual_digits": ("fm_c4",)},
 }
 WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18")  # the most telling notebook first
 
