@@ -83,21 +83,23 @@ TRANSLATING = PredictionSettings(
     },
 )
 # Angles are multiples of 360 / orientations, so that the twelve orientations of quick turn by 30 degrees.
+# Four fields, since two stop early (validation MSE of FERNN-V4, seed 0: two .0080 after 160 steps, four .0069
+# after 120 and .0053 after 240).
 ROTATING = replace(
     TRANSLATING,
     video="rotating",
     digits=2,
     speeds=turns(120, 30),
     orientations=12,
-    channels=24,
-    steps=240,
-    val_every=30,
+    channels=48,
+    steps=280,
+    val_every=35,
     seeds=2,
     models={
         "grnn": ModelSettings((0.0,), 0.05),
-        "fernn_v2": ModelSettings(turns(60, 30), 0.09),
-        "fernn_v4": ModelSettings(turns(120, 30), 0.12),
-        "fernn_v4_published": ModelSettings(turns(120, 30), 0.12, seeds=1, options={"decoder": "plain"}),
+        "fernn_v2": ModelSettings(turns(60, 30), 0.11),
+        "fernn_v4": ModelSettings(turns(120, 30), 0.17),
+        "fernn_v4_published": ModelSettings(turns(120, 30), 0.17, seeds=1, options={"decoder": "plain"}),
     },
 )
 SLOW = replace(
