@@ -43,7 +43,7 @@ GAUSSIANS = DensitySettings(
         "plain_augmented": net("C1", 0.02, hidden_fields=(18, 17), augment="C8", seeds=1),
         "plain_matched": net("C1", 0.02, hidden_fields=(18, 17), steps_factor=1.5),
         "c8": net("C8", 0.03, hidden_fields=(7, 7)),
-        "polar8": net("D8", 0.005, layer="polar"),
+        "polar8": net("D8", 0.005, layer="polar", lr=3e-2),
     },
 )
 RINGS = replace(
@@ -55,9 +55,9 @@ RINGS = replace(
     steps=500,
     val_every=50,
     models={name: model for name, model in GAUSSIANS.models.items() if name != "polar8"}
-    | {"radial": net("O(2)", 0.003, layer="polar")}
+    | {"radial": net("O(2)", 0.003, layer="polar", lr=3e-2)}
     | {
-        name: matching(group, 0.006, 64, test_logdet="exact", orbit_size=500, lr=3e-3, ema=0.99)
+        name: matching(group, 0.003, 64, test_logdet="exact", steps_factor=8, lr=3e-3, ema=0.99)
         for name, group in {"fm_plain": "C1", "fm_o2": "O(2)"}.items()
     },
 )

@@ -61,8 +61,7 @@ def build(config: dict) -> NormalizingFlow | FlowMatching:
     """The density: actnorms and layers in turn, after a logit if events are images; the base is normal.
 
     Beyond the first scale every 2x2 block of pixels is squeezed into channels. "polar" is one map of the
-    radius and, but for the group O(2), one of the angle. Layers of the kind "glow" have 1x1 maps and one
-    network each in addition, as `eqflow.density.glow` says.
+    radius and, but for the group O(2), one of the angle; "glow" as `eqflow.density.glow` says.
     """
     if config["layer"] == "flow_matching":
         return _flow_matching(config)
@@ -94,10 +93,10 @@ def _flow_matching(config: dict) -> FlowMatching:
     """Points are seen as they are, pixels of [0, 1] as numbers of [-2, 2]."""
     shape, width = tuple(config["event"]), config["hidden_fields"][0]
     if config["group"] == "O(2)":
-        return FlowMatching(RadialField(width=width), shape)
+        return FlowMatching(RadialField(width=width), shape, steps=20)
     group = planar_group(config["group"])
     if len(shape) == 1:
-        return FlowMatching(PlaneField(group, width=width), shape)
+        return FlowMatching(PlaneField(group, width=width), shape, steps=20)
     field = ImageField(group, shape[0], fields=width, blocks=config["blocks"])
     return FlowMatching(field, shape, scale=4.0, shift=-2.0, logit_normal=True, steps=10, probes=1)
 
@@ -171,8 +170,12 @@ def act(group: PlanarGroup, g: int, x: Tensor) -> Tensor:
     return group.act_points(g, x) if x.ndim == 2 else group.act_image(g, x)
 
 
-def orbit_log_prob(model: nn.Module, x: Tensor, group: PlanarGroup, batch_size: int = 64) -> Tensor:
-    """log p(g x) in nats for every element, float64 (|G|, B), by the log-determinants that the model has."""
+def orbit_log_prob(model: nn.Module, x: Tensor, group: PlanarGroup, batch_size: int | None = None) -> Tensor:
+    """log p(g x) in nats for every element, float64 (|G|, B), by the log-determinants that the model has.
+
+    In batches of `batch_size`: by default 64 images, or 4096 points.
+    """
+    batch_size = batch_size or (4096 if x.ndim == 2 else 64)
     device = next(model.parameters()).device
     rows = []
     with torch.no_grad():
@@ -261,7 +264,7 @@ def task(config: dict, seed: int, model: NormalizingFlow | FlowMatching, device:
     def validate() -> float:
         if isinstance(model, FlowMatching):
             fixed = torch.Generator(device).manual_seed(VALIDATION_SEED)
-            return float(model.loss(validation.to(device), fixed).mean())
+            return model.loss(validation.to(device), fixed).mean().item()
         elements = cyclic(1) if estimated else group
         with drawing_from(model, torch.Generator(device).manual_seed(VALIDATION_SEED)):
             return float(unit(config, orbit_log_prob(model, validation, elements)).mean())

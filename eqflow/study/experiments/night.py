@@ -10,7 +10,7 @@ from .settings import DensitySettings, ModelSettings, PredictionSettings, Recogn
 
 # Of an experiment, as published: what moves how fast, how long the clips are, how densities are tested. All
 # that is not named here is quick's, whose recipe was found on validation data: schedules, starts, models.
-TASK = ("max_speed", "speeds", "orientations", "frames", "test_logdet", "orbit_size")
+TASK = ("max_speed", "speeds", "orientations", "frames", "stride", "test_logdet", "orbit_size")
 DATA_SIZES = {"val_size": 512, "test_size": 2048}
 # How many times as long as quick, in steps, and at which sizes.
 LONGER: dict[type, tuple[int, dict]] = {

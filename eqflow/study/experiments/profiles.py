@@ -68,11 +68,11 @@ def turns(fastest: int, step: int) -> tuple[float, ...]:
 TRANSLATING = PredictionSettings(
     start="identity",
     batch_size=2,
-    steps=720,
+    steps=800,
     lr=1e-2,
     schedule="cosine",
     warmup=20,
-    val_every=60,
+    val_every=80,
     val_size=32,
     test_size=128,
     models={
@@ -95,9 +95,9 @@ ROTATING = replace(
     seeds=2,
     models={
         "grnn": ModelSettings((0.0,), 0.05),
-        "fernn_v2": ModelSettings(turns(60, 30), 0.1),
-        "fernn_v4": ModelSettings(turns(120, 30), 0.15),
-        "fernn_v4_published": ModelSettings(turns(120, 30), 0.15, seeds=1, options={"decoder": "plain"}),
+        "fernn_v2": ModelSettings(turns(60, 30), 0.09),
+        "fernn_v4": ModelSettings(turns(120, 30), 0.12),
+        "fernn_v4_published": ModelSettings(turns(120, 30), 0.12, seeds=1, options={"decoder": "plain"}),
     },
 )
 SLOW = replace(
@@ -177,8 +177,8 @@ def few_videos(images: int | None) -> PredictionSettings:
 WIDE = replace(
     TWO_DIGITS,
     channels=8,
-    steps=240,
-    val_every=30,
+    steps=400,
+    val_every=50,
     models={
         "grnn": ModelSettings(STILL, 0.035),
         "grnn_x8": ModelSettings(STILL, 0.12, options={"channels": 64}),
@@ -189,7 +189,13 @@ WIDE = replace(
 # they need. All five models have about 5,000 parameters, as all of the paper's have about 240,000. Clips are
 # standardized: over 255 alone, as published, the brightness of the wall outweighs the figure before it, and
 # nets as narrow as these stay near chance.
-# TUNING#
+# Tuned by one rule: the learning rate among .0025, .005 and .01 that is best on 125 further drawn people
+# (750 clips of the crowds 8 to 12, neither trained nor tested), seed 0, one velocity per clip. The recurrent
+# nets share a rate, tuned on the G-RNN; the cheap nets, which see no slices, get three times the steps, and
+# were not tried at .0025. Accuracy there after 300 steps (cheap: 900): one frame .741 at .005, .787 at .01;
+# 3-D CNN .589, .657; G-RNN .740, .768, .525 at the three; at .005 G-RNN+ .729, FERNN-V1 .865, FERNN-V2 .844.
+# With seed 1 FERNN-V2 had .840 after 320 steps and .845 after 400. Eight frames, two apart, take a quarter
+# longer; FERNN-V2 had .819 after 224 steps of them.
 ACTIONS = RecognitionSettings(
     max_speed=(2, 0),
     test_speeds=(),
@@ -202,21 +208,25 @@ ACTIONS = RecognitionSettings(
     stride=3,
     standardize=True,
     batch_size=16,
-    steps=320,
+    steps=300,
     lr=5e-3,
     schedule="cosine",
     warmup=20,
-    val_every=40,
+    val_every=50,
     models={
-        "cnn3d": ModelSettings(STILL, 0.01, steps_factor=3, options={"net": "conv3d", "channels": (3, 6, 9)}),
-        "grnn_plus": ModelSettings(line(-1, 0, 1), 0.08, options={"net": "learned_shifts"}),
-        "grnn": ModelSettings(STILL, 0.04),
-        "fernn_v1": ModelSettings(line(-1, 0, 1), 0.055),
-        "fernn_v2": ModelSettings(line(-2, -1, 0, 1, 2), 0.08),
+        "cnn3d": ModelSettings(
+            STILL, 0.01, steps_factor=3, options={"net": "conv3d", "channels": (3, 6, 9), "lr": 0.01}
+        ),
+        "grnn_plus": ModelSettings(line(-1, 0, 1), 0.06, options={"net": "learned_shifts"}),
+        "grnn": ModelSettings(STILL, 0.035),
+        "fernn_v1": ModelSettings(line(-1, 0, 1), 0.042),
+        "fernn_v2": ModelSettings(line(-2, -1, 0, 1, 2), 0.07),
     },
 )
 # What postures tell; no camera changes it, so once is enough.
-ONE_FRAME = {"one_frame": ModelSettings(STILL, 0.008, steps_factor=3, options={"net": "one_frame"})}
+ONE_FRAME = {
+    "one_frame": ModelSettings(STILL, 0.008, steps_factor=3, options={"net": "one_frame", "lr": 0.01})
+}
 QUICK: dict[str, Settings] = {
     "translating_digits": TRANSLATING,
     "rotating_digits": ROTATING,
@@ -237,7 +247,7 @@ QUICK: dict[str, Settings] = {
         ACTIONS,
         max_speed=(1, 0),
         test_speeds=(0, 2),
-        models={m: ACTIONS.models[m] for m in ("grnn", "fernn_v1", "fernn_v2")},
+        models={m: ACTIONS.models[m] for m in ("grnn", "fernn_v2")},
     ),
 }
 
@@ -368,7 +378,7 @@ PAPER: dict[str, Settings] = {
     "few_videos_all": paper(few_videos(None)),
     "actions_fixed": replace(
         KTH,
-        models=KTH.models | {"one_frame": replace(ONE_FRAME["one_frame"], steps_factor=1)},
+        models=KTH.models | {"one_frame": ModelSettings(STILL, 0.03, options={"net": "one_frame"})},
     ),
     "actions_redrawn": replace(KTH, camera="redrawn"),
     "actions_switch": replace(KTH, camera="switch"),

@@ -88,7 +88,7 @@ def plan(request: Request) -> str:
     total = estimate(planned.values(), store, **options)
     _, _, each, memory, _ = zip(*lines, strict=True)
     work = total.work + sum(each)
-    unit, size = ("min", 60) if work < 10 * 3600 else ("hours", 3600)
+    unit, size = ("min", 60) if work < DAY else ("hours", 3600)
     rows = [
         {
             "notebook": name,

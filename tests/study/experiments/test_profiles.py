@@ -38,7 +38,7 @@ def test_paper_has_the_published_sizes():
 
 
 def test_equal_parameters_are_about_equal():
-    """Where models are compared at equal parameters, in quick: within 2 %."""
+    """Where models are compared at equal parameters, in quick: within 2 % of the plain net's."""
     sizes = {
         "toy_gaussians": ("plain", ["c8", "plain_matched"]),
         "toy_rings": ("plain", ["c8", "plain_matched"]),
