@@ -165,7 +165,7 @@ def few(size: int | None) -> DensitySettings:
         "d4": net("D4", 0.08, hidden_fields=(5, 5)),
     }
     about = {"source": DIGITS.source, "canvas": DIGITS.canvas, "augment": None, "train_size": size}
-    about |= {"scales": 3, "blocks": 2, "splines": 3, "val_every": 12, "best": "val_loss"}
+    about |= {"scales": 3, "blocks": 2, "splines": 3, "val_every": 20, "best": "val_loss"}
     return replace(COUPLING, **about, models=models)
 
 
