@@ -199,6 +199,7 @@ class RotationCell(MotionCell):
         basis, middle = self.hidden_conv.basis, self.kernel_size // 2  # (D, N, N, k, k)
         if self.start == "uniform" or basis.is_meta:
             return
+        basis = basis.double()  # in single precision the last bits depend on where in memory it lies
         copy = torch.zeros_like(basis[0])
         copy[:, :, middle, middle].fill_diagonal_(1)
         near = torch.linalg.lstsq(basis.flatten(1).T, copy.flatten()[:, None]).solution[:, 0]
