@@ -6,7 +6,14 @@ from __future__ import annotations
 import math
 from dataclasses import fields, replace
 
-from .settings import DensitySettings, ModelSettings, PredictionSettings, RecognitionSettings, Settings
+from .settings import (
+    DensitySettings,
+    ModelSettings,
+    PredictionSettings,
+    RecognitionSettings,
+    RivalSettings,
+    Settings,
+)
 
 # Of an experiment, as published: what moves how fast, how long the clips are, how densities are tested. All
 # that is not named here is quick's, whose recipe was found on validation data: schedules, starts, models.
@@ -18,6 +25,7 @@ LONGER: dict[type, tuple[int, dict]] = {
     RecognitionSettings: (6, {"batch_size": 32}),
     DensitySettings: (15, {"batch_size": 64, **DATA_SIZES}),
 }
+LONGER[RivalSettings] = LONGER[PredictionSettings]
 # Seconds of a step: what the calls of its kernels take whatever their size, on a GPU or not, and the rest of
 # quick's guess at 45 TFLOP/s in whole float32 instead of a thread's 110 GFLOP/s. Counted, not measured.
 LAUNCHES, FASTER = 0.03, 400

@@ -12,7 +12,15 @@ import torch
 
 from .density_profiles import DENSITY_PAPER, DENSITY_QUICK, DENSITY_SMOKE
 from .night import night
-from .settings import ModelSettings, PredictionSettings, RecognitionSettings, Settings, line, square
+from .settings import (
+    ModelSettings,
+    PredictionSettings,
+    RecognitionSettings,
+    RivalSettings,
+    Settings,
+    line,
+    square,
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,17 @@ TRANSLATING = PredictionSettings(
         "fernn_v2": ModelSettings(square(2), 0.1),
         "grnn_matched": ModelSettings(STILL, 0.04, steps_factor=3, seeds=1),
     },
+)
+# Trained as the others. A ConvLSTM has four maps for the one of a G-RNN's recurrence; so it is narrower.
+RIVALS = RivalSettings(
+    **vars(TRANSLATING)
+    | {
+        "seeds": 1,
+        "models": {
+            "convlstm": ModelSettings(STILL, 0.05, options={"channels": 13}),
+            "grnn_told": ModelSettings(STILL, 0.045, options={"net": "told"}),
+        },
+    }
 )
 # Angles are multiples of 360 / orientations, so that the twelve orientations of quick turn by 30 degrees.
 # Four fields, since two stop early (validation MSE of FERNN-V4, seed 0: two .0080 after 160 steps, four .0069
@@ -231,6 +250,7 @@ ONE_FRAME = {
 }
 QUICK: dict[str, Settings] = {
     "translating_digits": TRANSLATING,
+    "translating_rivals": RIVALS,
     "rotating_digits": ROTATING,
     "slow_digits": SLOW,
     "velocity_line": BETWEEN,
@@ -353,6 +373,14 @@ PAPER: dict[str, Settings] = {
         PAPER_TRANSLATING,
         models=PAPER_MODELS
         | {"grnn_matched": replace(PAPER_MODELS["grnn_matched"], steps_factor=10, seeds=1)},
+    ),
+    "translating_rivals": paper(
+        RIVALS,
+        seeds=1,
+        models={
+            "convlstm": ModelSettings(STILL, 0.45, options={"channels": 101}),
+            "grnn_told": ModelSettings(STILL, 0.4, options={"net": "told"}),
+        },
     ),
     "rotating_digits": PAPER_ROTATING,
     "slow_digits": paper(SLOW),

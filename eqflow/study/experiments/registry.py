@@ -14,10 +14,11 @@ from functools import cache
 
 from ..runs import RunSpec
 from .profiles import SETTINGS, Profile, get_profile, settings
-from .settings import DensitySettings, PredictionSettings, RecognitionSettings, Settings
+from .settings import DensitySettings, PredictionSettings, RecognitionSettings, RivalSettings, Settings
 
 MODULES = {
     PredictionSettings: "eqflow.study.experiments.prediction",
+    RivalSettings: "eqflow.study.experiments.rivals",
     RecognitionSettings: "eqflow.study.experiments.recognition",
     DensitySettings: "eqflow.study.experiments.likelihood",
 }
@@ -28,7 +29,7 @@ FEW = ("images_50", "images_200", "images_all", "videos_10", "videos_100", "vide
 # Notebook -> its experiments and the models that it compares (None: all). Runs that two notebooks share are
 # trained once. The most telling notebooks come first: in this order runs are begun where they take long.
 NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
-    "12": {"translating_digits": None, "mixing_line": None},
+    "12": {"translating_digits": None, "translating_rivals": None, "mixing_line": None},
     "13": {"rotating_digits": None},
     "14": {"translating_digits": ("grnn", "fernn_v1", "fernn_v2"), "length_line": None},
     "15": {"slow_digits": None, "velocity_line": None},

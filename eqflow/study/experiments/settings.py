@@ -136,6 +136,18 @@ class PredictionSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RivalSettings(PredictionSettings):
+    """The same by models of neither paper; of the model, `channels`, `kernel_size`, `decoder_layers` and (of
+    the told one) `start` are used.
+
+    Attributes:
+        net: "convlstm", or "told" (a G-RNN with the velocity beside every frame).
+    """
+
+    net: str = "convlstm"
+
+
+@dataclass(frozen=True, kw_only=True)
 class DensitySettings(Settings):
     """Maximum likelihood of points or images; sizes in events. `canvas` is the shape of an event.
 

@@ -47,6 +47,8 @@ _STYLE = {
     "v_odd": ("#009E73", "v", (0, (5, 1)), "V = odd speeds to 5"),
     "v_all": ("#0072B2", "D", "-", "V = {-5, ..., 5}"),
     "grnn_plus": ("#CC79A7", "X", "--", "G-RNN+"),
+    "grnn_told": ("#CC79A7", "X", ":", "G-RNN, told the velocity"),
+    "convlstm": ("#000000", "h", "-.", "ConvLSTM"),
     "grnn_x8": ("#CC79A7", "*", ":", "G-RNN, 8x channels"),
     "cnn3d": ("#000000", "h", "-.", "3D-CNN"),
     "one_frame": ("#F0E442", "<", (0, (1, 1)), "one frame"),

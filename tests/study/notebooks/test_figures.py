@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import math
 
@@ -88,8 +89,9 @@ def test_names_are_snake_case(tmp_path, name):
 def test_no_two_models_look_alike_in_one_comparison():
     together = ["grnn", "grnn_matched", "fernn_v1", "fernn_v2", "fernn_v4", "grnn_plus", "cnn3d", "one_frame"]
     together += ["black"]
-    for key in ("color", "marker", "label"):
-        assert len({figures.style_of(m)[key] for m in together}) == len(together), key
+    rivals = ["grnn", "grnn_matched", "fernn_v1", "fernn_v2", "grnn_told", "convlstm", "black"]
+    for models, key in itertools.product((together, rivals), ("color", "marker", "label")):
+        assert len({figures.style_of(m)[key] for m in models}) == len(models), (models, key)
     with pytest.raises(KeyError, match="no style for 'resnet'"):
         figures.style_of("resnet")
 

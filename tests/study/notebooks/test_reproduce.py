@@ -419,7 +419,8 @@ def test_one_notebook_alone_replaces_its_own_runs_only(profile, monkeypatch):
 
     monkeypatch.setenv("EQFLOW_CACHE", str(profile.root / "cache"))
     before = published(profile.root / "results/smoke/runs")
-    assert {name.split("/")[0] for name in before} == {"translating_digits", "mixing_line", "length_line"}
+    names = {"translating_digits", "translating_rivals", "mixing_line", "length_line"}
+    assert {name.split("/")[0] for name in before} == names
     identity = runs.identity
     monkeypatch.setattr(runs, "identity", lambda spec: identity(spec) | {"edited": True})
     request = replace(profile.request, results=profile.root / "other")
