@@ -90,14 +90,17 @@ TRANSLATING = PredictionSettings(
         "grnn_matched": ModelSettings(STILL, 0.04, steps_factor=3, seeds=1),
     },
 )
-# Trained as the others. A ConvLSTM has four maps for the one of a G-RNN's recurrence; so it is narrower.
+# As the others, but for the rate: of .003 and .01 the one with the lower validation MSE (seed 0; ConvLSTM .0311
+# and .0316, told G-RNN .0449 and .0617, which is black). A ConvLSTM has four maps for the one of a G-RNN's
+# recurrence, and so fewer channels.
 RIVALS = RivalSettings(
     **vars(TRANSLATING)
     | {
+        "lr": 3e-3,
         "seeds": 1,
         "models": {
-            "convlstm": ModelSettings(STILL, 0.05, options={"channels": 13}),
-            "grnn_told": ModelSettings(STILL, 0.045, options={"net": "told"}),
+            "convlstm": ModelSettings(STILL, 0.06, options={"channels": 13}),
+            "grnn_told": ModelSettings(STILL, 0.05, options={"net": "told"}),
         },
     }
 )
@@ -378,8 +381,8 @@ PAPER: dict[str, Settings] = {
         RIVALS,
         seeds=1,
         models={
-            "convlstm": ModelSettings(STILL, 0.45, options={"channels": 101}),
-            "grnn_told": ModelSettings(STILL, 0.4, options={"net": "told"}),
+            "convlstm": ModelSettings(STILL, 0.54, options={"channels": 101}),
+            "grnn_told": ModelSettings(STILL, 0.45, options={"net": "told"}),
         },
     ),
     "rotating_digits": PAPER_ROTATING,
