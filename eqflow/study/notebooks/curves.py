@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from .figures import label_lines, render, show_images, style_of
 
@@ -18,8 +21,8 @@ def history(runs: Iterable, model: str, column: str) -> np.ndarray:
     return np.array(curves).T
 
 
-def plot_seeds(ax, model: str, x: Any, y: Any, **style: Any) -> None:
-    """One model on a log axis: every seed thin, their mean thick.
+def plot_seeds(ax, model: str, x: Any, y: Any, *, yscale: str = "log", **style: Any) -> None:
+    """One model, on a log axis unless said: every seed thin, their mean thick.
 
     Args:
         x: (n,) or (n, seeds).
@@ -28,8 +31,64 @@ def plot_seeds(ax, model: str, x: Any, y: Any, **style: Any) -> None:
     y = np.asarray(y, dtype=float)
     x = np.broadcast_to(np.asarray(x, dtype=float).reshape(len(y), -1), y.shape)
     style = style_of(model) | {"marker": ""} | style
-    ax.semilogy(x, y, **style | {"label": "_", "lw": 0.7, "alpha": 0.6})
-    ax.semilogy(x.mean(1), y.mean(1), **style | {"lw": 2.4})
+    ax.set_yscale(yscale)
+    ax.plot(x, y, **style | {"label": "_", "lw": 0.7, "alpha": 0.6})
+    ax.plot(x.mean(1), y.mean(1), **style | {"lw": 2.4})
+
+
+def lead(
+    runs: Iterable, of: str, to: str, column: str = "val_loss", *, relative: bool = False
+) -> pd.DataFrame:
+    """A column of `of` minus that of `to`, a row per step and a column per seed that both have.
+
+    Args:
+        relative: as a share of `to`.
+
+    Raises:
+        ValueError: the two have no step and seed in common.
+    """
+    runs = list(runs)
+    ours, theirs = (
+        pd.DataFrame(
+            {r.spec.seed: {h["step"]: h[column] for h in r.history} for r in runs if r.spec.model == m}
+        )
+        for m in (of, to)
+    )
+    gap = (ours - theirs).dropna(how="all").dropna(axis=1, how="all")
+    if gap.empty:
+        raise ValueError(f"expected steps and seeds that two models share; got none for {of!r} and {to!r}")
+    return (gap / theirs if relative else gap).loc[gap.index, gap.columns]
+
+
+def show_leads(leads: Mapping[str, Mapping[str, pd.DataFrame]], ylabel: str) -> tuple[Figure, str, list[str]]:
+    """Leads against steps, small multiples on linear axes that fit the last half of the training (shaded).
+
+    Args:
+        leads: title of a panel -> model, which gives the look -> its `lead`; several are named at their ends.
+
+    Returns:
+        The figure; its alt text, with the means over seeds half-way and at the end; and which means have,
+        somewhere in the last half, not the sign that they have at the end.
+    """
+    fig, axes = plt.subplots(1, len(leads), figsize=(3.6 * len(leads), 3.2), squeeze=False)
+    said, turned = [], []
+    for ax, (title, gaps) in zip(axes[0], leads.items(), strict=True):
+        ax.axhline(0, **style_of("black") | {"label": "_"})
+        shown = [0.0]
+        for model, gap in gaps.items():
+            plot_seeds(ax, model, gap.index, gap, yscale="linear")
+            late = gap.loc[gap.index[-1] / 2 :]
+            mean, name = late.mean(axis=1), f"{title}, {style_of(model)['label']}" if len(gaps) > 1 else title
+            shown += [late.min(axis=None), late.max(axis=None)]
+            said.append(f"{name}, {mean.iloc[0]:+.2g} and {mean.iloc[-1]:+.2g}")
+            turned += [name] if (mean * mean.iloc[-1] <= 0).any() else []
+        ax.axvspan(gap.index[-1] / 2, gap.index[-1], color="0.95", zorder=0)
+        margin = 0.3 * np.ptp(shown)
+        ax.set(title=title, xlabel="training step", ylim=(min(shown) - margin, max(shown) + margin))
+        if len(gaps) > 1:
+            label_lines(ax, pad=8)
+    axes[0, 0].set_ylabel(ylabel)
+    return fig, f"Mean differences half-way and at the end: {'; '.join(said)}.", turned
 
 
 def dress(ax, xlabel: str, ylabel: str, floor: float | None = None, **style: Any) -> None:

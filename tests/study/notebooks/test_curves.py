@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from eqflow.study.notebooks import curves
@@ -16,9 +17,9 @@ def ax():
     plt.close(fig)
 
 
-def run(model, losses):
+def run(model, losses, seed=0):
     rows = [{"step": 10 * k, "val_loss": loss} for k, loss in enumerate(losses, 1)]
-    return SimpleNamespace(spec=SimpleNamespace(model=model), history=rows)
+    return SimpleNamespace(spec=SimpleNamespace(model=model, seed=seed), history=rows)
 
 
 RUNS = [run("grnn", [3, 2]), run("fernn_v2", [3, 1]), run("grnn", [4, 3])]
@@ -49,6 +50,41 @@ def test_a_style_can_be_replaced_for_all_lines_of_a_model(ax):
     curves.plot_seeds(ax, "grnn", [1, 2], [[1], [2]], linestyle=":", label="mine")
     assert {line.get_linestyle() for line in ax.get_lines()} == {":"}
     assert ax.get_lines()[-1].get_label() == "mine"
+
+
+@pytest.mark.parametrize(
+    "relative, expected", [(False, [[-1, 1], [-2, 1]]), (True, [[-0.5, 1], [-0.5, 0.5]])]
+)
+def test_a_lead_pairs_the_steps_and_seeds_that_both_models_have(relative, expected):
+    ours = [run("fernn_v2", [1, 2, 5], 0), run("fernn_v2", [2, 3, 5], 2), run("fernn_v2", [9, 9], 1)]
+    gap = curves.lead(
+        [*ours, run("grnn", [1, 2], 2), run("grnn", [2, 4], 0)], "fernn_v2", "grnn", relative=relative
+    )
+    assert gap.index.tolist() == [10, 20] and gap.columns.tolist() == [0, 2]
+    assert gap.to_numpy().tolist() == expected
+
+
+def test_a_lead_needs_something_in_common():
+    with pytest.raises(ValueError, match="share; got none for 'fernn_v2' and 'grnn'"):
+        curves.lead([run("fernn_v2", [1], 0), run("grnn", [1], 1)], "fernn_v2", "grnn")
+    with pytest.raises(ValueError, match="share; got none for 'fernn_v2' and 'gru'"):
+        curves.lead(RUNS, "fernn_v2", "gru")
+
+
+@pytest.mark.parametrize(
+    "means, turned", [([2, -1, -1, -1], []), ([2, 2, 1, -1], ["here"]), ([1, 1, 1, 0], ["here"])]
+)
+def test_leads_are_drawn_and_those_that_turn_in_the_last_half_named(means, turned):
+    gap = pd.DataFrame({0: means, 1: means}, index=[10, 20, 30, 40], dtype=float)
+    leads = {"here": {"d4": gap}, "there": {"c2": -gap.abs() - 1, "c4": gap.abs() + 1}}
+    fig, alt, found = curves.show_leads(leads, "bits/dim")
+    left, right = fig.axes
+    assert (left.get_title(), right.get_title(), left.get_ylabel()) == ("here", "there", "bits/dim")
+    assert [text.get_text() for text in left.texts] == [], "its title says it"
+    assert [text.get_text() for text in right.texts] == ["C2", "C4"]
+    assert left.get_yscale() == "linear" and found == turned
+    assert f"here, {means[1]:+.2g} and {means[-1]:+.2g}; there, C2, " in alt
+    plt.close(fig)
 
 
 def test_the_floor_spans_the_data_and_is_named_beside_the_models(ax):
