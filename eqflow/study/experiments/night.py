@@ -43,7 +43,7 @@ def night(quick: Settings, paper: Settings) -> Settings:
     known, (longer, sizes) = {field.name for field in fields(quick)}, LONGER[type(quick)]
     sizes = sizes | {name: getattr(paper, name) for name in TASK if name in known}
     sizes |= {name: longer * getattr(quick, name) for name in ("steps", "val_every")}
-    sizes |= {"lr": float(f"{math.sqrt(quick.lr * paper.lr):.2g}"), "best": quick.best or "val_loss"}
+    sizes |= {"lr": _between(quick.lr, paper.lr), "best": quick.best or "val_loss"}
     sizes |= {"seeds": None, "memory_mb": 16_000}
     wider = 1
     if isinstance(quick, DensitySettings):
@@ -59,11 +59,17 @@ def night(quick: Settings, paper: Settings) -> Settings:
         motions, options = paper.models.get(name, of).motions, dict(of.options)
         if "channels" in options:
             options["channels"] = _times(wider, options["channels"])
+        if "lr" in options:
+            options["lr"] = _between(options["lr"], paper.models.get(name, of).options.get("lr", paper.lr))
         work = grown * (len(motions) / len(of.motions) if motions else 1)
         seconds = LAUNCHES + work * max(0.0, of.seconds_per_step - LAUNCHES) / FASTER
         return replace(of, motions=motions, options=options, seconds_per_step=seconds, seeds=None)
 
     return replace(quick, **sizes, models={n: model(n, of) for n, of in quick.models.items()})
+
+
+def _between(a: float, b: float) -> float:
+    return float(f"{math.sqrt(a * b):.2g}")
 
 
 def _times(factor: int, width: int | tuple[int, ...]) -> int | tuple[int, ...]:

@@ -30,9 +30,8 @@ def test_what_has_equal_parameters_in_quick_has_them_at_night():
     """Fields and blocks alike in all models; the points are quick's."""
     for name in ("residual_digits", "coupling_patches", "few_images_all"):
         quick, night = (settings(profile, name) for profile in ("quick", "night"))
-        assert {n: m.options for n, m in night.models.items()} == {
-            n: m.options for n, m in quick.models.items()
-        }
+        for model, of in quick.models.items():
+            assert {**night.models[model].options, "lr": None} == {**of.options, "lr": None}
         assert night.hidden_fields == quick.hidden_fields
         assert night.scales * night.blocks > quick.scales * quick.blocks
     assert settings("night", "toy_rings").models == settings("quick", "toy_rings").models
