@@ -21,7 +21,7 @@ TASK = ("max_speed", "speeds", "orientations", "frames", "stride", "test_logdet"
 DATA_SIZES = {"val_size": 512, "test_size": 2048}
 # How many times as long as quick, in steps, and at which sizes.
 LONGER: dict[type, tuple[int, dict]] = {
-    PredictionSettings: (7, {"batch_size": 32, **DATA_SIZES}),
+    PredictionSettings: (6, {"batch_size": 32, **DATA_SIZES}),
     RecognitionSettings: (6, {"batch_size": 32}),
     DensitySettings: (15, {"batch_size": 64, **DATA_SIZES}),
 }

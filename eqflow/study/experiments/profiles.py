@@ -183,15 +183,17 @@ TWO_DIGITS = replace(
     val_every=50,
     models=SLOW.models | {"fernn_v2_mean": ModelSettings(square(2), 0.1, seeds=1, options={"pool": "mean"})},
 )
+# Validation MSE of mixing, seed 0, 480 steps: .0895 at 5e-3, .0955 at 1e-2; the rate is that of all three.
 BOUNCING = replace(
     TWO_DIGITS,
     video="bouncing",
     seeds=3,
-    steps=240,
-    val_every=30,
+    steps=480,
+    lr=5e-3,
+    val_every=60,
     canvas={"embedded": (12, 40), "real": (28, 48)},
     models={
-        "grnn": replace(GRNN, seconds_per_step=0.045),
+        "grnn": ModelSettings(STILL, 0.045),
         "fernn": ModelSettings(line(-2, -1, 0, 1, 2), 0.07),
         "fernn_mixing": ModelSettings(line(-2, -1, 0, 1, 2), 0.12, options={"velocity_mixing": 3}),
     },
