@@ -150,7 +150,7 @@ def judge(
     nothing_learned = untrained(claim.rule, evidence, claim.better)
     if "direction" not in profile.judges:
         return Verdict("not comparable", f"the {profile.name} profile judges identities only")
-    if evidence.seeds < 2 and claim.kind != "cost":
+    if evidence.seeds(claim.rule) < 2 and claim.kind != "cost":
         return Verdict("not comparable", f"one seed decides nothing; {reason}")
     said = f" (budget {budget:g})" if budget != 1 else ""
     if nothing_learned:

@@ -63,10 +63,10 @@ class Evidence:
         values = list(self.by_seed(name).values())
         return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
-    @property
-    def seeds(self) -> int:
-        """The smallest number of seeds of any model (0 for an identity)."""
-        return min((len(self.by_seed(m)) for m in self.values), default=0)
+    def seeds(self, rule: Mapping[str, Any]) -> int:
+        """The smallest number of seeds of any model that a rule compares (0 for an identity)."""
+        asked = compared(rule) & self.values.keys()
+        return min((len(self.by_seed(m)) for m in asked or self.values), default=0)
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,15 @@ def outcomes(rule: Mapping[str, Any], evidence: Evidence, better: str) -> list[O
     for name, judge in (("difference", difference), ("ratio", ratio)):
         found += [judge(evidence, **r) for r in listed(rule.get(name))]
     return found + [bound(evidence, model, **limits) for model, limits in rule.get("bound", {}).items()]
+
+
+def compared(rule: Mapping[str, Any]) -> set[str]:
+    """The models whose values a rule looks at; others are shown beside them."""
+    groups = [g if isinstance(g, list) else [g] for g in rule.get("order", [])]
+    names = {m for g in groups for m in g} | set(rule.get("bound", {}))
+    for name in ("difference", "ratio"):
+        names |= {m for r in listed(rule.get(name)) for m in (r["of"], r["to"])}
+    return names
 
 
 def listed(rules: Any) -> list[Mapping[str, Any]]:

@@ -92,7 +92,7 @@ def _row(
             ours = [_range(m, evidence) if m in wide else _mean(m, evidence) for m in evidence.values]
             row["ours"] = "; ".join(ours)
             row["sd"] = _listed({m: sd for m, sd in sds.items() if not math.isnan(sd)})
-            row["seeds"] = str(evidence.seeds)
+            row["seeds"] = str(evidence.seeds(claim.rule))
             row["baselines"] = _listed({b: evidence.mean(b) for b in evidence.baselines})
     return row | {"verdict": verdict.verdict, "reason": verdict.reason}
 

@@ -154,6 +154,15 @@ def test_order(a, b, expected):
     assert judge(ORDER, Evidence(values={"a": a, "b": b}), QUICK).verdict == expected
 
 
+def test_seeds_are_those_of_the_models_compared():
+    """A model that is only shown beside them may have one seed; one that is compared may not."""
+    values = {"a": [1, 1.02], "b": [2, 2.0], "c": [3]}
+    assert judge(ORDER, Evidence(values=values), QUICK).verdict == "same direction"
+    assert judge(claim(rule={"order": ["a", "b", "c"]}), Evidence(values=values), QUICK).verdict == (
+        "not comparable"
+    )
+
+
 def test_better_high_turns_the_order():
     evidence = Evidence(values={"a": [0.9, 0.8], "b": [0.6, 0.51]})
     assert judge(claim(better="high", rule=ORDER.rule), evidence, QUICK).verdict == "same direction"
