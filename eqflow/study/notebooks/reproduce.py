@@ -86,8 +86,8 @@ def plan(request: Request) -> str:
         memory = max(found.get("peak_memory_mb", 600), cost.memory_bytes / 2**20)
         lines.append((path.stem, cost, seconds, memory, "measured" if found else "guess"))
     total = estimate(planned.values(), store, **options)
-    _, _, each, memory, _ = zip(*lines, strict=True)
-    work = total.work + sum(each)
+    each, most = sum(line[2] for line in lines), max((line[3] for line in lines), default=0.0)
+    work = total.work + each
     unit, size = ("min", 60) if work < DAY else ("hours", 3600)
     rows = [
         {
@@ -95,11 +95,11 @@ def plan(request: Request) -> str:
             "runs": f"{cost.to_train} to train, {cost.found} found",
             f"training ({unit})": f"{cost.work / size:.1f}",
             f"notebook ({unit})": f"{seconds / size:.1f}",
-            "share (%)": f"{100 * (cost.work + seconds) / work:.0f}",
+            "share (%)": f"{100 * (cost.work + seconds) / (work or 1):.0f}",
             "memory (MB)": f"{memory:.0f}",
             "basis": basis,
         }
-        for name, cost, seconds, memory, basis in [*lines, ("in all", total, sum(each), max(memory), "")]
+        for name, cost, seconds, memory, basis in [*lines, ("in all", total, each, most, "")]
     ]
     notebooks = 0.0
     for group in _groups(chosen):

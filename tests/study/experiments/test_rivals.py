@@ -14,12 +14,12 @@ def specs(profile):
 
 
 @pytest.mark.parametrize("profile", ["quick", "night", "paper"])
-def test_they_differ_from_the_grnn_in_net_and_rate_alone(profile):
-    found, rate = specs(profile), set() if profile == "paper" else {"lr"}
+def test_they_differ_from_the_grnn_in_net_alone(profile):
+    found = specs(profile)
     grnn = found["grnn"].config
     for model, differs in {"convlstm": {"net", "channels"}, "grnn_told": {"net"}}.items():
         config = found[model].config
-        assert {k for k in config if config[k] != grnn.get(k, "none")} == differs | rate
+        assert {k for k in config if config[k] != grnn.get(k, "none")} == differs
         parameters = sum(p.numel() for p in rivals.build(config).parameters())
         assert parameters == pytest.approx(
             sum(p.numel() for p in prediction.build(grnn).parameters()), rel=0.1
