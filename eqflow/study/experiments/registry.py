@@ -27,7 +27,7 @@ EXPERIMENTS: dict[str, str] = {name: MODULES[type(sizes["quick"])] for name, siz
 FEW = ("images_50", "images_200", "images_all", "videos_10", "videos_100", "videos_all")
 
 # Notebook -> its experiments and the models that it compares (None: all). Runs that two notebooks share are
-# trained once. The most telling notebooks come first: in this order runs are begun where they take long.
+# trained once.
 NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "12": {"translating_digits": None, "translating_rivals": None, "mixing_line": None},
     "13": {"rotating_digits": None},
@@ -46,7 +46,8 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "37": {"coupling_patches": None},
     "38": {f"few_{what}": None for what in FEW} | {"residual_digits": ("fm_c4",)},
 }
-WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18")  # the most telling notebook first
+# The most telling notebook first: in this order runs are begun where they take long, others after them.
+WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18")
 
 
 def notebook_number(notebook: str) -> str:

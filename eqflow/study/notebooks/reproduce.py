@@ -132,7 +132,7 @@ def by_worth(request: Request, runs: Mapping[str, list]) -> tuple[list[str], lis
     """The notebooks that have runs, the most telling first: those that the hours of the request are expected
     to be enough for, and the others."""
     store, left, seen, whole, begun = work_store(), 3600 * (request.hours or math.inf), set(), [], []
-    for number in filter(runs.get, WORTH):
+    for number in sorted(filter(runs.get, runs), key=[*WORTH, *runs].index):
         new = {store.key(spec): spec for spec in runs[number] if store.key(spec) not in seen}
         seconds = estimate(new.values(), store, **_estimated(request)).seconds
         if seconds > left:
