@@ -44,7 +44,7 @@ from eqflow.density import (
 from eqflow.density.fit import draw_from, drawing_from
 from eqflow.density.glow import invariant_mask
 from eqflow.symmetry import PlanarGroup, cyclic, dihedral
-from eqflow.training import Task
+from eqflow.training import Task, sent
 
 # Fixed for all runs: every model and seed is validated and tested on the same points or dequantized images.
 SUBSET_SEED, VALIDATION_SEED, TEST_SEED = 3_000_000, 3_000_001, 3_000_002
@@ -262,7 +262,7 @@ def task(config: dict, seed: int, model: NormalizingFlow | FlowMatching, device:
         return dequantize(images, generator, levels=LEVELS)
 
     def batch() -> Tensor:
-        x = training(torch.randint(len(train), (config["batch_size"],), generator=generator)).to(device)
+        x = sent(training(torch.randint(len(train), (config["batch_size"],), generator=generator)), device)
         draws.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # a checkpoint has `generator`
         return x
 

@@ -11,7 +11,7 @@ from torch import nn
 from eqflow.data import bouncing_digits, digit_set_info, load_digits, rotating_digits, translating_digits
 from eqflow.motion import FramePredictor, RotationCell, TranslationCell
 from eqflow.symmetry import MotionSet, Translation, rotation_set
-from eqflow.training import Task
+from eqflow.training import Task, sent
 
 # Fixed for all runs: every model and seed is validated and tested on the same videos.
 VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002
@@ -140,7 +140,7 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
     shown = config["input_frames"]
 
     def batch() -> torch.Tensor:
-        return draw(images, config["batch_size"], config, generator).to(device)
+        return sent(draw(images, config["batch_size"], config, generator), device)
 
     def loss(video: torch.Tensor) -> torch.Tensor:
         return nn.functional.mse_loss(model(video[:, :shown], config["horizon"]), video[:, shown:])

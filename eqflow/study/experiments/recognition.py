@@ -19,7 +19,7 @@ from eqflow.data import (
 )
 from eqflow.motion import ActionClassifier, Conv3dClassifier
 from eqflow.symmetry import MotionSet, Translation
-from eqflow.training import Task
+from eqflow.training import Task, sent
 
 # Fixed for all runs: every model and seed sees the same camera in validation and test.
 TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 2_000_000, 2_000_001, 2_000_002
@@ -136,7 +136,7 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
             video = camera_motion(video, fixed[index])
         else:
             video = moved(video, config, generator)
-        return horizontal_flip(video, generator).to(device), train.labels[index].to(device)
+        return sent(horizontal_flip(video, generator), device), sent(train.labels[index], device)
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
         video, labels = batch
