@@ -25,6 +25,7 @@ from eqflow.symmetry.linear import GroupLinear
 from eqflow.symmetry.steerable import SteerableConv2d
 
 SQUARINGS = 20
+BETWEEN_SCALINGS = 4  # squarings in which numbers stay far above the smallest
 NUMBERS_AT_ONCE = 2**20  # of Gram matrices
 
 
@@ -55,8 +56,8 @@ def eigenvector(gram: Tensor) -> Tensor:
 
 
 def _waits(gram: Tensor) -> bool:
-    """Whether the host would wait for eigenvalues: on a GPU, for their status. Large ones are slow there too."""
-    return gram.is_cuda
+    """Whether the host would wait for eigenvalues: on a GPU, for their status. Counts on meta tensors are a GPU's."""
+    return gram.is_cuda or gram.is_meta
 
 
 def by_squaring(gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,13 +71,15 @@ def by_squaring(gram: Tensor) -> tuple[Tensor, Tensor]:
     """
     traces = []
     for squaring in range(SQUARINGS + 1):
-        trace = gram.diagonal(dim1=-2, dim2=-1).real.sum(-1).clamp_(min=torch.finfo(gram.dtype).tiny)
-        traces.append(trace)
-        gram = gram / trace[..., None, None]
+        if squaring % BETWEEN_SCALINGS == 0:
+            trace = gram.diagonal(dim1=-2, dim2=-1).real.sum(-1).clamp_(min=torch.finfo(gram.dtype).tiny)
+            traces.append(trace)
+            gram = gram / trace[..., None, None]
         if squaring < SQUARINGS:
             gram = gram @ gram
-    logs = [trace.log() / 2**squaring for squaring, trace in enumerate(traces)]
-    return sum(logs).exp(), gram
+    logs = torch.stack(traces, -1).log_()
+    shares = [0.5**squaring for squaring in range(0, SQUARINGS + 1, BETWEEN_SCALINGS)]
+    return sum(log * share for log, share in zip(logs.unbind(-1), shares, strict=True)).exp(), gram
 
 
 def convolution_norm(filter: Tensor, size: tuple[int, int], padding: str) -> Tensor:

@@ -55,7 +55,7 @@ class Table:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, H, W, K) -> (B, H, W, K): on a CPU sample by sample, which is easy on its caches."""
-        if x.is_cuda:
+        if x.device.type != "cpu":
             return _summed(*self._of_samples(len(x)), x.flatten(0, 2)).view(x.shape)
         out = [_summed(self.rows, self.offsets, self.weights, sample.flatten(0, 1)) for sample in x]
         return torch.stack(out).view(x.shape)

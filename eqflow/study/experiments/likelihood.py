@@ -228,6 +228,20 @@ def orbit_metrics(config: dict, log_prob: Tensor) -> dict:
     }
 
 
+def loss_of(
+    model: nn.Module, config: dict, x: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """What is trained on: minus log p in `unit`s, or flow matching's own loss, which draws from `generator`."""
+    if isinstance(model, FlowMatching):
+        return model.loss(x, generator).mean()
+    return unit(config, model.log_prob(x)).mean()
+
+
+def empty_batch(config: dict, device: torch.device | str) -> Tensor:
+    """A batch in form, for those who count operations."""
+    return torch.empty(config["batch_size"], *config["event"], device=device)
+
+
 def task(config: dict, seed: int, model: NormalizingFlow | FlowMatching, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run; actnorms start from the first training events.
 
@@ -267,9 +281,7 @@ def task(config: dict, seed: int, model: NormalizingFlow | FlowMatching, device:
         return x
 
     def loss(x: Tensor) -> Tensor:
-        if isinstance(model, FlowMatching):
-            return model.loss(x, draws).mean()
-        return unit(config, model.log_prob(x)).mean()
+        return loss_of(model, config, x, draws)
 
     def validate() -> float:
         if isinstance(model, FlowMatching):

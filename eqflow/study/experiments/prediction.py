@@ -131,6 +131,20 @@ def learns_nothing(videos: torch.Tensor, shown: int) -> dict[str, torch.Tensor]:
     return {name: (frame - ahead).square().mean(dim=(0, 2, 3, 4)) for name, frame in drawn.items()}
 
 
+def loss_of(model: nn.Module, config: dict, video: torch.Tensor) -> torch.Tensor:
+    """What is trained on: the mean squared error of the predicted frames of videos (B, T, 1, H, W)."""
+    shown = config["input_frames"]
+    return nn.functional.mse_loss(model(video[:, :shown], config["horizon"]), video[:, shown:])
+
+
+def empty_batch(config: dict, device: torch.device | str) -> torch.Tensor:
+    """A batch in form, for those who count operations."""
+    canvas = config["canvas"]
+    sides = (canvas, canvas) if isinstance(canvas, int) else canvas
+    frames = config["input_frames"] + config["horizon"]
+    return torch.empty(config["batch_size"], frames, 1, *sides, device=device)
+
+
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run; velocities are re-drawn whenever an image is shown."""
     images = load_digits(config["data"]).train
@@ -143,7 +157,7 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
         return sent(draw(images, config["batch_size"], config, generator), device)
 
     def loss(video: torch.Tensor) -> torch.Tensor:
-        return nn.functional.mse_loss(model(video[:, :shown], config["horizon"]), video[:, shown:])
+        return loss_of(model, config, video)
 
     def validate() -> float:
         return float(frame_errors(model, validation, config, device).mean())
