@@ -1,4 +1,4 @@
-"""Every path that training can take, by the declared runs themselves: one run for each, as small as it gets."""
+"""Every path that training can take, by the declared runs: one run for each, as small as it gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every training path on a pretended GPU: trained, killed, resumed and tested there, with the CPU's numbers."""
+"""Every training path on a pretended GPU: trained, killed, resumed and tested, with the CPU's numbers."""
 
 from __future__ import annotations
 
