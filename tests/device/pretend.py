@@ -1,7 +1,7 @@
 """A pretended GPU: tensors that say they are on cuda:0, refuse to meet others, and compute real numbers.
 
 Within `pretended() as log` code takes its GPU path on a machine without one. A tensor of the device is a
-`Far`: to autograd an empty tensor of its shape, its numbers lie beside it on the CPU. What a GPU would refuse,
+`Far`: to autograd an empty tensor of its shape; its numbers lie beside it on the CPU. What a GPU refuses,
 a mixture of devices or `numpy()`, is refused; what makes the host wait is counted, by line of the project.
 
 Not pretended: kernels, streams, memory, `autocast`, and how fast anything is.
