@@ -27,9 +27,8 @@ def build(results: Path, profile: str, output: Path, *, fresh: bool = False) -> 
 
     source = output.with_name(output.name + "-source")
     names = stage(Published(results / profile), source, output)
-    os.environ["EQFLOW_SITE_PROFILE"] = profile
     os.environ["EQFLOW_SITE_FIGURES"] = str(output / "figures")
-    os.environ["EQFLOW_SITE_RESULTS"] = str(results)
+    os.environ["EQFLOW_SITE_RESULTS"] = str(results / profile)
     from sphinx.cmd.build import main as sphinx
 
     begun = time.perf_counter()
@@ -56,7 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     from stage import SiteError
 
     try:
-        return build(options.results.resolve(), options.profile, options.output.resolve(), fresh=options.fresh)
+        return build(
+            options.results.resolve(), options.profile, options.output.resolve(), fresh=options.fresh
+        )
     except SiteError as error:
         print(f"site: {error}", file=sys.stderr)
         return 1

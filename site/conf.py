@@ -23,6 +23,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "fi
 myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type"]
 eqflow_figures = os.environ.get("EQFLOW_SITE_FIGURES", "")
+eqflow_results = os.environ.get("EQFLOW_SITE_RESULTS", "")
 
 # Look: everything local.
 html_theme = "sphinx_book_theme"
@@ -38,6 +39,7 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "show_toc_level": 2,
     "show_navbar_depth": 1,
+    "navbar_persistent": [],  # the search field stands in the side bar
     "navigation_with_keys": True,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",

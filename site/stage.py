@@ -135,7 +135,9 @@ def _outputs(outputs: list, notebook: str, figures: dict[str, list[str]]) -> lis
             raise SiteError(f"expected {notebook} without errors; got {output.ename}: {output.evalue}")
         data = output.get("data", {})
         if pictures := [kind for kind in data if kind.startswith("image/")]:
-            raise SiteError(f"expected every picture of {notebook} kept by nb.figure; got a bare {pictures[0]}")
+            raise SiteError(
+                f"expected every picture of {notebook} kept by nb.figure; got a bare {pictures[0]}"
+            )
         text = data.get("text/markdown", "")
         if found := PICTURE.match(text):
             pending = _named(found["alt"], notebook, figures)
@@ -153,7 +155,9 @@ def _named(alt: str, notebook: str, figures: dict[str, list[str]]) -> str:
     """The name of the (next) figure with this alt text."""
     names = figures.get(_plain(alt))
     if not names:
-        raise SiteError(f"expected a figure of {notebook} in results with the alt text {_plain(alt)!r}; found none")
+        raise SiteError(
+            f"expected a figure of {notebook} in results with the alt text {_plain(alt)!r}; found none"
+        )
     return names.pop(0) if len(names) > 1 else names[0]
 
 

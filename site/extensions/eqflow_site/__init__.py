@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import figures, mathematics
+from . import board, figures, mathematics
 
 
 def setup(app) -> dict:
     mathematics.setup(app)
     figures.setup(app)
+    board.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

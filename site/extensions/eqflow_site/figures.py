@@ -19,7 +19,9 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.logging import getLogger
 
 KINDS = ("gif", "svg", "png")  # the first that was staged is shown
-SMALLEST = 0.72  # of the natural width, below which a picture scrolls sideways: its smallest letters stay legible
+SMALLEST = (
+    0.72  # of the natural width, below which a picture scrolls sideways: its smallest letters stay legible
+)
 log = getLogger(__name__)
 
 
@@ -38,7 +40,9 @@ class FigureDirective(SphinxDirective):
         picture = next((p for k in KINDS if (p := folder / f"{name}.{k}").exists()), None)
         json_file = folder / f"{name}.json"
         if picture is None or not json_file.exists():
-            log.warning("expected the figure %s in %s; found none", name, folder, location=self.get_location())
+            log.warning(
+                "expected the figure %s in %s; found none", name, folder, location=self.get_location()
+            )
             return []
         about = json.loads(json_file.read_text(encoding="utf-8"))
         self.env.note_dependency(str(json_file))
