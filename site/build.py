@@ -23,6 +23,7 @@ def build(results: Path, profile: str, output: Path, *, fresh: bool = False) -> 
     Raises:
         SiteError: nothing to show, or a figure that is missing.
     """
+    sys.path.insert(0, str(ROOT))
     from stage import Published, stage
 
     source = output.with_name(output.name + "-source")

@@ -9,8 +9,14 @@ sys.path.insert(0, str(HERE / "extensions"))
 
 project = "eqflow"
 author = "The eqflow founders"
-copyright = "the eqflow founders. Code: MIT. Prose and figures: CC BY 4.0"  # noqa: A001
-extensions = ["myst_nb", "eqflow_site"]
+copyright = "the eqflow founders. Code: MIT. Prose and figures: CC BY 4.0"
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_codeautolink",
+    "eqflow_site",
+]
 templates_path = ["_templates"]
 exclude_patterns = []
 
@@ -24,6 +30,23 @@ myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type"]
 eqflow_figures = os.environ.get("EQFLOW_SITE_FIGURES", "")
 eqflow_results = os.environ.get("EQFLOW_SITE_RESULTS", "")
+
+# Docstrings, and links from the notebooks' code to them.
+sys.path.insert(0, str(HERE.parent))
+default_role = "py:obj"
+add_module_names = False
+toc_object_entries = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the signature has them
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+napoleon_custom_sections = ["Source"]
+codeautolink_concat_default = True
+codeautolink_autodoc_inject = False
+codeautolink_search_css_classes = ["highlight-ipython3", "highlight-python", "highlight-pycon"]
 
 # Look: everything local.
 html_theme = "sphinx_book_theme"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from api_pages import PACKAGES, index
+from api_pages import page as api_page
 
 HERE = Path(__file__).parent
 PICTURE = re.compile(r"!\[(?P<alt>(?:[^\]\\]|\\.)*)\]\(data:image/")
@@ -184,8 +186,7 @@ def toctrees(names: list[str]) -> str:
     pages = [p.stem for p in sorted((HERE / "pages").glob("*.md")) if p.stem not in ("index", "scoreboard")]
     order = ["extend", "notation", "glossary", "related"]
     pages.sort(key=lambda p: order.index(p) if p in order else len(order))
-    api = ["api/index"] if (HERE / "pages" / "api" / "index.md").exists() else []
-    blocks.append(("Reference", api + pages))
+    blocks.append(("Reference", ["api/index", *pages]))
     text = ""
     for caption, docs in blocks:
         if docs:
@@ -202,6 +203,9 @@ def stage(published: Published, source: Path, output: Path) -> list[str]:
         place = source / "notebooks" / path.name
         wanted.add(place)
         write(place, page_of(path, published, set(names)))
+    for name, text in {"index": index(), **{p: api_page(p) for p in PACKAGES}}.items():
+        wanted.add(place := source / "api" / f"{name}.md")
+        write(place, text)
     for path in sorted((HERE / "pages").rglob("*.md")):
         text = path.read_text(encoding="utf-8")
         if path.name == "index.md" and path.parent == HERE / "pages":
