@@ -39,7 +39,9 @@ def page(package: str) -> str:
     def section(match: re.Match) -> str:
         name, body = match.groups()
         full = f"eqflow.{package}.{name}"
-        return f"### {name}\n\n{_documented(full, getattr(module, name))}\n**Example**\n{body}\n{_uses(full)}\n"
+        return (
+            f"### {name}\n\n{_documented(full, getattr(module, name))}\n**Example**\n{body}\n{_uses(full)}\n"
+        )
 
     return SYMBOL.sub(section, text)
 
@@ -61,8 +63,10 @@ def _uses(full: str) -> str:
 
 def index() -> str:
     """The page that lists all."""
-    text = "# API\n\nThe public surface, from the docstrings. Every example is run by the tests; names in the code of\n"
-    text += "the notebooks lead here, and from here back to the pages that use them.\n\n"
+    text = (
+        "# API\n\nThe public surface, from the docstrings. Every example is run by the tests; names in the "
+    )
+    text += "code of the notebooks lead here, and from here back to the pages that use them.\n\n"
     for package in PACKAGES:
         module = importlib.import_module(f"eqflow.{package}")
         summary = inspect.getdoc(module).splitlines()[0].replace("`", "")

@@ -12,22 +12,24 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
 
-def build(results: Path, profile: str, output: Path, *, fresh: bool = False) -> int:
+def build(results: Path, profile: str, output: Path, *, repository: str = "", fresh: bool = False) -> int:
     """Build the site; returns the exit status: 0 only without a warning.
 
     Args:
         results: as `make reproduce` leaves it.
         profile: whose results are shown.
         output: the site; what Sphinx reads and keeps lies beside it.
+        repository: "owner/name", for the links to Colab and Binder.
 
     Raises:
         SiteError: nothing to show, or a figure that is missing.
     """
     sys.path.insert(0, str(ROOT))
+    from launch import checked
     from stage import Published, stage
 
     source = output.with_name(output.name + "-source")
-    names = stage(Published(results / profile), source, output)
+    names = stage(Published(results / profile), source, output, checked(repository))
     os.environ["EQFLOW_SITE_FIGURES"] = str(output / "figures")
     os.environ["EQFLOW_SITE_RESULTS"] = str(results / profile)
     from sphinx.cmd.build import main as sphinx
@@ -50,16 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "site")
+    parser.add_argument("--repository", default="", help="owner/name, for the links to Colab and Binder")
     parser.add_argument("--fresh", action="store_true", help="read and write every page again")
     options = parser.parse_args(arguments)
     sys.path.insert(0, str(HERE))
-    from stage import SiteError
-
     try:
-        return build(
-            options.results.resolve(), options.profile, options.output.resolve(), fresh=options.fresh
-        )
-    except SiteError as error:
+        where = options.results.resolve(), options.profile, options.output.resolve()
+        return build(*where, repository=options.repository, fresh=options.fresh)
+    except ValueError as error:
         print(f"site: {error}", file=sys.stderr)
         return 1
 

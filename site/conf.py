@@ -37,6 +37,7 @@ default_role = "py:obj"
 add_module_names = False
 toc_object_entries = False
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False
 autodoc_typehints = "none"  # the signature has them
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True

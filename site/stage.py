@@ -1,4 +1,4 @@
-"""From `results/` to what Sphinx reads: pages, notebooks whose pictures are references, a side bar by decades.
+"""From `results/` to what Sphinx reads: pages, notebooks with figures by name, a side bar by decades.
 
 Nothing is executed. What a notebook shows must lie in `results/`: a figure that is missing is an error.
 """
@@ -14,8 +14,10 @@ from pathlib import Path
 import nbformat
 from api_pages import PACKAGES, index
 from api_pages import page as api_page
+from launch import elsewhere, line
 
 HERE = Path(__file__).parent
+NOTEBOOKS = HERE.parent / "notebooks"
 PICTURE = re.compile(r"!\[(?P<alt>(?:[^\]\\]|\\.)*)\]\(data:image/")
 CAPTION = re.compile(r"\*\*Figure (?P<number>\d+)\.\*\*")
 DECADES = {  # caption in the side bar -> first and last number of a notebook
@@ -82,7 +84,9 @@ def copy(source: Path, target: Path) -> None:
 
 
 def stage_figures(published: Published, target: Path) -> int:
-    """Copy each figure's picture (moving, else the smaller of svg and png), numbers and json; returns how many.
+    """Copy each figure's picture, its numbers and its json; returns how many figures.
+
+    The picture is the moving one, or svg, or png where the svg is large and the png smaller.
 
     Raises:
         SiteError: a figure without a picture.
@@ -106,7 +110,7 @@ def stage_figures(published: Published, target: Path) -> int:
     return count
 
 
-def page_of(path: Path, published: Published, known: set[str]) -> str:
+def page_of(path: Path, published: Published, known: set[str], repository: str = "") -> str:
     """An executed notebook as Sphinx shall read it: figures by name, links, folded plumbing.
 
     Raises:
@@ -121,13 +125,27 @@ def page_of(path: Path, published: Published, known: set[str]) -> str:
             continue
         if cell.cell_type == "markdown":
             cell.source = with_links(cell.source, known - {path.stem})
+            if cell is notebook.cells[0]:
+                cell.source = _under_title(cell.source, line(path.stem, repository), path.stem)
         elif cell.cell_type == "code":
             if tags & FOLDED or cell.id == "setup":
                 cell.metadata["tags"] = sorted(tags | {"hide-input"})
+                shown = "Show the solution" if "solution" in tags else "Show the set-up"
+                cell.metadata["mystnb"] = {
+                    "code_prompt_show": shown,
+                    "code_prompt_hide": shown.replace("Show", "Hide"),
+                }
             cell.outputs = _outputs(cell.outputs, path.stem, figures)
         cells.append(cell)
     notebook.cells = cells
     return nbformat.writes(notebook) + "\n"
+
+
+def _under_title(text: str, line: str, notebook: str) -> str:
+    title, _, rest = text.partition("\n")
+    if not title.startswith("# "):
+        raise SiteError(f"expected a title in the first cell of {notebook}; got {title!r}")
+    return f"{title}\n\n{line}\n{rest}"
 
 
 def _outputs(outputs: list, notebook: str, figures: dict[str, list[str]]) -> list:
@@ -194,15 +212,17 @@ def toctrees(names: list[str]) -> str:
     return text
 
 
-def stage(published: Published, source: Path, output: Path) -> list[str]:
-    """Write Sphinx's source folder, and the figures into the output; returns the notebooks' names."""
+def stage(published: Published, source: Path, output: Path, repository: str = "") -> list[str]:
+    """Write Sphinx's source folder, and figures and notebooks to take away; returns the names."""
     names = [path.stem for path in published.notebooks]
     stage_figures(published, output / "figures")
     wanted = set()
     for path in published.notebooks:
         place = source / "notebooks" / path.name
         wanted.add(place)
-        write(place, page_of(path, published, set(names)))
+        write(place, page_of(path, published, set(names), repository))
+        if (master := NOTEBOOKS / path.name).exists():
+            write(output / "elsewhere" / path.name, elsewhere(master, repository))
     for name, text in {"index": index(), **{p: api_page(p) for p in PACKAGES}}.items():
         wanted.add(place := source / "api" / f"{name}.md")
         write(place, text)

@@ -1,4 +1,4 @@
-"""Fetch what the site ships from the npm registry, pinned, and make it self-contained (for maintainers; needs npm).
+"""Fetch what the site ships from the npm registry, pinned (for maintainers; needs npm).
 
 KaTeX's fonts go into its style sheet: from file:// some browsers load no font that lies beside a page.
 """

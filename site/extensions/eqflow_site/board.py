@@ -68,7 +68,8 @@ def _row(row: dict, claim, values: dict, figures: Path) -> str:
     return (
         f'<tr id="{name}" data-paper="{text["paper"]}" data-verdict="{text["verdict"]}">'
         f'<th scope="row"><a href="#{name}">{name}</a></th>'
-        f"<td>{text['says']}{unit}<br><small>{text['where']}</small>{_details(row, claim, values, figures)}</td>"
+        f"<td>{text['says']}{unit}<br><small>{text['where']}</small>"
+        f"{_details(row, claim, values, figures)}</td>"
         f'<td data-head="Published">{_lines(text["published"])}</td>'
         f'<td data-head="Ours">{_lines(ours)}</td><td data-head="Verdict">{verdict}{link}</td></tr>'
     )

@@ -1,4 +1,4 @@
-"""The project's docstrings are plain text for a terminal; here what reStructuredText would misread is escaped.
+"""Docstrings are written for a terminal; here what reStructuredText would misread is escaped.
 
 |V| and |G| are sizes, not substitutions; *args is an argument, not emphasis.
 """
@@ -9,7 +9,7 @@ import re
 
 BAR = re.compile(r"(?<!\\)\|")
 STAR = re.compile(r"(?<![\w*\\])(\*{1,2})(?=[a-zA-Z_]\w*[,:)\s]|[a-zA-Z_]\w*$)")
-TRAILING = re.compile(r"(?<=\w)_(?=[\s,.)]|$)")
+LETTER = re.compile(r"(?<=: )([A-Za-z])\.(?=$| )")  # "channels: C." is no list
 
 
 def escaped(lines: list[str]) -> list[str]:
@@ -22,7 +22,7 @@ def escaped(lines: list[str]) -> list[str]:
         if literal is None:
             parts = re.split(r"(``.*?``|`[^`]*`)", line)
             parts[::2] = [STAR.sub(_star(line), BAR.sub(r"\\|", p)) for p in parts[::2]]
-            changed = "".join(parts)
+            changed = LETTER.sub(r"\1\\.", "".join(parts))
             if line.rstrip().endswith("::") or line.lstrip().startswith(".. math::"):
                 literal = indent
             done.append(changed)

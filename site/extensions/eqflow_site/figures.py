@@ -30,7 +30,7 @@ class eqfigure(nodes.General, nodes.Element):
 
 
 class FigureDirective(SphinxDirective):
-    """``{eqfigure} NOTEBOOK/NAME``; a picture or json that is missing is a warning, so fails ``make site``."""
+    """``{eqfigure} NOTEBOOK/NAME``; what is missing is a warning, and fails ``make site``."""
 
     required_arguments = 1
     option_spec = {"number": directives.nonnegative_int}  # noqa: RUF012
