@@ -192,9 +192,7 @@ class ContextResidual(Contextual):
     Source: Behrmann et al., Invertible Residual Networks (2019), here with a context.
     """
 
-    def __init__(
-        self, channels: int, context_channels: int, *, width: int = 16, coefficient: float = 0.98
-    ):
+    def __init__(self, channels: int, context_channels: int, *, width: int = 16, coefficient: float = 0.98):
         super().__init__(channels, context_channels)
         if not 0 < coefficient < 1:
             raise ValueError(f"expected a coefficient in (0, 1); got {coefficient}")
@@ -207,7 +205,8 @@ class ContextResidual(Contextual):
         """x -> W_2 tanh(W_1 x + A c + b), weights and context looked at once."""
         given, pads = self.told(context), (1, 1, 1, 1)
         inner, outer = (
-            w / (norm_bound(w) / self.coefficient).clamp(min=1) for w in (self.inner.weight, self.outer.weight)
+            w / (norm_bound(w) / self.coefficient).clamp(min=1)
+            for w in (self.inner.weight, self.outer.weight)
         )
 
         def added(x: Tensor) -> Tensor:

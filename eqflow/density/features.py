@@ -1,13 +1,16 @@
 r"""A field in the plane whose net sees as many sines as it is given: what features buy.
 
-A net learns what is slow in its inputs first (spectral bias), and a thin ring is fast in x and y. `frequencies`
+A net learns what is slow in its inputs first (spectral bias), and a thin ring is fast in x and y. So many
 sines and cosines of every coordinate, of periods down to 2 pi / frequencies, turn what is fast into what is
 slow. With `radial` the net sees |x| alone, and the field commutes with all of O(2), whatever it has learned.
 
-Source: Rahaman et al., On the Spectral Bias of Neural Networks (2019); Tancik et al., Fourier Features (2020).
+Source: Rahaman et al., On the Spectral Bias of Neural Networks (2019); Tancik et al., Fourier Features
+(2020).
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +38,7 @@ class FeatureField(nn.Module):
         self.register_buffer("waves", torch.arange(1.0, frequencies + 1), persistent=False)
         given, made = (1, 1) if radial else (2, 2)
         sizes = [given * (1 + 2 * frequencies) + 1 + 2 * FREQUENCIES, width, width, width]
-        layers = [
-            layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.SiLU())
-        ]
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
         self.net = nn.Sequential(*layers, nn.Linear(width, made))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:  # (B, 2), (B,) -> (B, 2)

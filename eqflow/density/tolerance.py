@@ -58,4 +58,6 @@ def refined_log_prob(density: FlowMatching, x: Tensor, tolerance: float, *, most
             before = found
     finally:
         density.steps = given
-    raise RuntimeError(f"expected a change of {tolerance:g} nats or less within {most} steps; got {change:.2g}")
+    raise RuntimeError(
+        f"expected a change of {tolerance:g} nats or less within {most} steps; got {change:.2g}"
+    )

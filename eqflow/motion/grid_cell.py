@@ -73,7 +73,7 @@ class GridCell(MotionCell):
     for fractions of a pixel the nonlinearity makes waves that the grid cannot hold, and the error is measured
     in notebook 56.
 
-    The state is kept channels-last, (B, V, *space, K), or (B, 1, *space, K) while it is the same for every nu.
+    The state is kept channels-last, (B, V, *space, K), or (B, 1, *space, K) while it is alike for every nu.
 
     Args:
         in_channels: C.
@@ -136,7 +136,7 @@ class GridCell(MotionCell):
             self.candidate_conv.reset_parameters(generator)
 
     def drive(self, frames: Tensor) -> Tensor:
-        """U * x, the input's share of a step: (B, C, *space) -> (B, *space, K), with gates (B, *space, 3 K)."""
+        """U * x, the input's share of a step: (B, C, *space) -> (B, *space, K), or with gates 3 K."""
         self.check(frames, "frames")
         if frames.ndim != 2 + self.axes or frames.shape[1] != self.in_channels or 0 in frames.shape[2:]:
             raise ValueError(

@@ -1,7 +1,7 @@
 """Sizes of what goes beyond both papers in densities and motions, for `profiles`: notebooks 53, 54, 56.
 
-Nothing of this is published elsewhere, so that no size is anybody's; the paper profile is quick's task on real
-data, ten times as long.
+Nothing of this is published elsewhere, so that no size is anybody's; the paper profile is quick's task on
+real data, ten times as long.
 """
 
 from __future__ import annotations
@@ -113,8 +113,15 @@ GAUSSIANS_FM = replace(
         "fm_c8": matching("C8", 0.01, 64, steps_factor=2.5, **MATCHED),
     },
 )
-# A second seed of the field that notebook 36 trains once; the first is the same run.
-DIGITS_FM = replace(DIGITS, models={"fm_c4": replace(DIGITS.models["fm_c4"], seeds=2)})
+# Fields that notebooks 35 and 36 train, with a second seed of the one that a rule compares.
+RINGS_FM = replace(RINGS, models={name: RINGS.models[name] for name in ("fm_plain", "fm_o2")})
+DIGITS_FM = replace(
+    DIGITS,
+    models={
+        "fm_plain": DIGITS.models["fm_plain"],
+        "fm_c4": replace(DIGITS.models["fm_c4"], seeds=2),
+    },
+)
 GATED = GatedSettings(
     max_speed=(2, 0),
     batch_size=2,
@@ -132,16 +139,17 @@ GATED = GatedSettings(
         "fernn_gated": ModelSettings(line(-2, -1, 0, 1, 2), 0.15),
     },
 )
-BEYOND_DENSITY_QUICK: dict[str, Settings] = {
+QUICK: dict[str, Settings] = {
     "films": FILMS,
     "matching_features": FEATURES,
+    "matching_rings": RINGS_FM,
     "matching_gaussians": GAUSSIANS_FM,
     "matching_digits": DIGITS_FM,
     "gated_line": GATED,
 }
 
 
-# --- smoke and paper ----------------------------------------------------------------------------------------
+# --- the other profiles -------------------------------------------------------------------------------------
 
 
 def smoke(sizes: Settings) -> Settings:
@@ -163,5 +171,15 @@ def paper(sizes: Settings) -> Settings:
     return replace(sizes, **longer, models=models, seeds=None)
 
 
-BEYOND_DENSITY_SMOKE = {name: smoke(sizes) for name, sizes in BEYOND_DENSITY_QUICK.items()}
-BEYOND_DENSITY_PAPER = {name: paper(sizes) for name, sizes in BEYOND_DENSITY_QUICK.items()}
+def night(sizes: Settings) -> Settings:
+    """Quick's, with every seed."""
+    models = {n: replace(m, seeds=None) for n, m in sizes.models.items()}
+    return replace(sizes, models=models, seeds=None)
+
+
+BEYOND_DENSITY = {
+    "smoke": {name: smoke(sizes) for name, sizes in QUICK.items()},
+    "quick": QUICK,
+    "night": {name: night(sizes) for name, sizes in QUICK.items()},
+    "paper": {name: paper(sizes) for name, sizes in QUICK.items()},
+}
