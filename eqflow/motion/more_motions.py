@@ -118,8 +118,8 @@ def log_polar(x: Tensor, rings: int, angles: int, *, smallest: float = 1.0) -> T
     """Images in log-polar coordinates, (..., H, W) -> (..., rings, angles), bicubic.
 
     Row i is the circle of radius smallest exp(i step) px about the centre, up to half of the shorter side,
-    and column j the angle 360 j / angles degrees, counter-clockwise. Growth by exp(step) then moves rows down by
-    one, and a turn by 360 / angles degrees moves columns by one round the circle.
+    and column j the angle 360 j / angles degrees, counter-clockwise. Growth by exp(step) then moves rows down
+    by one, and a turn by 360 / angles degrees moves columns by one round the circle.
 
     Raises:
         ValueError: For fewer than two rings, or a smallest circle that is not inside the image.

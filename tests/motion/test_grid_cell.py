@@ -50,7 +50,7 @@ def brute(x, weight):
 
 @pytest.mark.parametrize("axes", SPACES)
 def test_against_brute_force(axes):
-    """Two frames, every number by loops; a pixel's content moves by + velocity, first speed on the last axis."""
+    """Two frames, every number by loops; content moves by + velocity, the first speed on the last axis."""
     cell, video = made(axes), noise(1, 2, 2, *SPACES[axes])
     found, (first, second) = scanned(cell, video), video[0]
     u, w = cell.input_conv.weight.detach(), cell.hidden_conv.weight.detach()
