@@ -54,7 +54,7 @@ def orbits_count(answer, salt):
         found = answer(group, x)
         require(
             len(found) * fixed == len(group),
-            expected=f"{len(group) // fixed} images; {group} has {len(group)}, the picture's symmetry: {said}",
+            expected=f"{len(group) // fixed} images ({group}, of order {len(group)}; symmetry: {said})",
             got=f"{len(found)}",
             look="whether the same picture is listed twice",
         )
