@@ -35,11 +35,11 @@ class Salt:
 
     def randn(self, *shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
         """Normal numbers of a shape, float64 unless asked otherwise."""
-        return torch.randn(*shape, generator=self.generator, dtype=dtype)
+        return torch.randn(shape, generator=self.generator, dtype=dtype)
 
     def rand(self, *shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
         """Numbers in [0, 1) of a shape, float64 unless asked otherwise."""
-        return torch.rand(*shape, generator=self.generator, dtype=dtype)
+        return torch.rand(shape, generator=self.generator, dtype=dtype)
 
     def integer(self, low: int, high: int) -> int:
         """A whole number from `low` to `high`, both included."""
