@@ -56,8 +56,8 @@ def eigenvector(gram: Tensor) -> Tensor:
 
 
 def _waits(gram: Tensor) -> bool:
-    """Whether the host would wait for eigenvalues: on a GPU, for their status. Counts on meta tensors are a GPU's."""
-    return gram.is_cuda or gram.is_meta
+    """Whether the host would wait for eigenvalues: on a GPU, for their status."""
+    return gram.is_cuda or gram.is_meta  # meta: operations are counted, those of a GPU
 
 
 def by_squaring(gram: Tensor) -> tuple[Tensor, Tensor]:

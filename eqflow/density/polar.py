@@ -124,7 +124,9 @@ class AngularMap(Bijection):
             raise ValueError(f"expected one harmonic or more; got {harmonics}")
         self.group = group
         self.coefficients = nn.Parameter(torch.zeros(KNOTS + 1, harmonics))
-        choose = torch.tensor([math.comb(KNOTS, i) for i in range(KNOTS + 1)], dtype=torch.get_default_dtype())
+        choose = torch.tensor(
+            [math.comb(KNOTS, i) for i in range(KNOTS + 1)], dtype=torch.get_default_dtype()
+        )
         self.register_buffer("choose", choose, persistent=False)
 
     @torch.no_grad()

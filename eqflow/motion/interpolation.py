@@ -17,11 +17,13 @@ spline     16    cubic B-spline through all pixels (Unser 1999): the state is fi
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from eqflow.symmetry.constants import made_once
 from eqflow.symmetry.grid import quarter_turns, rotation_matrix
@@ -39,19 +41,17 @@ INTERPOLATIONS = {  # name: (half the support in pixels, weight at distance d >=
 }
 
 
-class Table:
-    """A sparse linear map of pixels: output pixel i sums taps offsets[i] to offsets[i + 1].
+# Tables of many samples, by the rows of the one that they repeat.
+_OF_SAMPLES: MutableMapping[Tensor, dict[int, tuple[Tensor, Tensor, Tensor]]] = WeakIdKeyDictionary()
 
-    Args:
-        rows: The pixel that every tap reads.
-        offsets: Pixels + 1.
-        weights: Of every tap.
-        at: The output pixel of every tap.
-    """
 
-    def __init__(self, rows: Tensor, offsets: Tensor, weights: Tensor, at: Tensor):
-        self.rows, self.offsets, self.weights, self.at = rows, offsets, weights, at
-        self._all: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # for as many samples in one call
+class Table(NamedTuple):
+    """A sparse linear map of pixels: output pixel i sums taps offsets[i] to offsets[i + 1]."""
+
+    rows: Tensor
+    offsets: Tensor
+    weights: Tensor
+    at: Tensor  # the output pixel of every tap
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, H, W, K) -> (B, H, W, K): on a CPU sample by sample, which is easy on its caches."""
@@ -62,16 +62,17 @@ class Table:
 
     def _of_samples(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """The table of `count` samples, one after the other in memory."""
-        if count not in self._all:
+        known = _OF_SAMPLES.setdefault(self.rows, {})
+        if count not in known:
             pixels, taps = len(self.offsets) - 1, len(self.rows)
             sample = torch.arange(count, device=self.rows.device)[:, None]
             ends = (self.offsets[1:] + taps * sample).flatten()
-            self._all[count] = (
+            known[count] = (
                 (self.rows + pixels * sample).flatten(),
                 torch.cat([self.offsets[:1], ends]),
                 self.weights.repeat(count),
             )
-        return self._all[count]
+        return known[count]
 
     def plain(self, x: Tensor) -> Tensor:
         """The same in operations that batch and trace."""

@@ -19,6 +19,7 @@ import torch
 import torch._dynamo  # before anything is replaced
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
 import eqflow
 from eqflow.motion import by_hand
 from eqflow.symmetry import constants
@@ -33,6 +34,7 @@ INDEXED |= {aten._index_put_impl_.default, aten._unsafe_index.Tensor}
 WAITS = {aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default}
 WAITS |= {aten.equal.default, aten.bincount.default, aten._unique2.default, aten.repeat_interleave.Tensor}
 WAITS |= {aten._linalg_eigh.default, aten._linalg_svd.default, aten.linalg_inv_ex.default}
+LAZY = {aten._conj.default: aten.conj_physical.default, aten._neg_view.default: aten.neg.default}
 NO_KERNEL = {aten.detach.default, aten.empty.memory_format, aten.empty_like.default, aten.new_empty.default}
 NO_KERNEL |= {aten.empty_strided.default, aten.new_empty_strided.default, aten._local_scalar_dense.default}
 
@@ -144,7 +146,9 @@ class _Operators(TorchDispatchMode):
             self.log.operators[func] += 1
         if "device" in kwargs:
             kwargs["device"] = CPU
-        found = func(*map(_near, args), **{name: _near(x) for name, x in kwargs.items()})
+        # Down here nobody looks at the bit of a lazy conjugate.
+        now = LAZY.get(func, func)
+        found = now(*map(_near, args), **{name: _near(x) for name, x in kwargs.items()})
         return self._wrapped(found, far)
 
     def _mixed(self, func, args, near) -> None:
@@ -154,7 +158,9 @@ class _Operators(TorchDispatchMode):
                 self.log.sends[_line()] += 1
                 self.log.waits[_line()] += 1
         elif func in INDEXED:
-            raise RuntimeError(f"indices should be either on cpu or on the same device as the indexed ({func})")
+            raise RuntimeError(
+                f"indices should be either on cpu or on the same device as the indexed ({func})"
+            )
         elif any(x.ndim for x in near):
             shapes = [tuple(x.shape) for x in near]
             raise RuntimeError(

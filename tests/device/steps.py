@@ -36,9 +36,7 @@ def third_step(spec: RunSpec, log: Log) -> Log:
 
     names = ("lr", "clip", "betas", "eps", "weight_decay", "ema")
     try:
-        train(
-            model, replace(task, batch=batch), steps=4, val_every=4, **{n: spec.config[n] for n in names}
-        )
+        train(model, replace(task, batch=batch), steps=4, val_every=4, **{n: spec.config[n] for n in names})
     except Enough:
         return found
     raise AssertionError("expected four batches in four steps")
