@@ -16,7 +16,7 @@ from . import kernels
 from .by_hand import ByHand, autocasts, first_order, seen_through
 from .cells import CircularConv
 from .geometry import ALONE, STILL, geometry
-from .interpolation import ZeroPaddedConv
+from .interpolation import ZeroPaddedConv, conv_grads
 from .rotation import SteerableLayer
 
 aten = torch.ops.aten
@@ -93,16 +93,14 @@ class Decoded(ByHand):
         x, *rest = ctx.saved_tensors
         n = (len(rest) + 1) // 2
         weights, states, needs = rest[:n], [x, *rest[n:]], ctx.needs_input_grad
-        back = _circular_back if ctx.kind == "circular" else _zero_padded_back
-        filters = [w.flip(-2, -1).transpose(0, 1) if ctx.kind == "circular" else w for w in weights]
-        filters = [w.contiguous(memory_format=torch.channels_last) for w in filters]
+        back = _circular_back if ctx.kind == "circular" else conv_grads
         exact = torch.promote_types(grad.dtype, torch.float32)
         dx, dw = None, [0] * n
         for here in kernels.chunks(grad, max(s.shape[-1] for s in states)):
             d = grad[here]
             for i in reversed(range(n)):
                 d = d if i + 1 == n else aten.threshold_backward(d, states[i + 1][here], 0)
-                d, part = back(d, states[i][here], filters[i], weights[i].shape, needs[1] or i > 0)
+                d, part = back(d, states[i][here], weights[i], needs[1] or i > 0)
                 dw[i] += part.to(exact)
             if needs[1]:
                 dx = kernels.put(dx, here, d, len(grad))
@@ -110,24 +108,15 @@ class Decoded(ByHand):
         return None, dx, *dw, *[None] * n
 
 
-def _circular_back(grad: Tensor, x: Tensor, filters: Tensor, shape, need: bool):
-    height, width = x.shape[1:3]
+def _circular_back(grad: Tensor, x: Tensor, weight: Tensor, need: bool) -> tuple[Tensor | None, Tensor]:
+    (height, width), shape = x.shape[1:3], weight.shape
     where = geometry(STILL, ALONE, 1, height, width, shape[-1] // 2, x.device).taps[0]
     grad, x = grad.unsqueeze(1), x.unsqueeze(1)
     moved = where.read_back(grad) if need or shape[1] >= shape[0] else None
-    dx = kernels.conv(moved, filters).squeeze(1) if need else None
+    dx = kernels.conv(moved, weight.flip(-2, -1).transpose(0, 1)).squeeze(1) if need else None
     if shape[1] < shape[0]:  # the narrower of the two is padded
         return dx, kernels.weight_grad(where.read(x), grad, shape[2:])
     return dx, kernels.weight_grad(moved, x, shape[2:]).flip(-2, -1).transpose(0, 1)
-
-
-def _zero_padded_back(grad: Tensor, x: Tensor, filters: Tensor, shape, need: bool):
-    half = shape[-1] // 2
-    dx, dw, _ = aten.convolution_backward(
-        grad.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2), filters, None,
-        [1, 1], [half, half], [1, 1], False, [0, 0], 1, [need, True, False],
-    )  # fmt: skip
-    return dx if dx is None else dx.permute(0, 2, 3, 1), dw
 
 
 def _joined(known: list[list[Tensor]], i: int) -> Tensor:
