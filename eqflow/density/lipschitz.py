@@ -293,8 +293,13 @@ class Activation(nn.Module):
         b = self._b(x)
         return self.value(x, b), self.slope(x, b)
 
+    def scales(self) -> tuple[Tensor, Tensor]:
+        """(before, after), each (channels,), so that the value at x is after * bend(before * x)."""
+        b = F.softplus(self.steepness).unsqueeze(1).expand(-1, self.size).flatten()
+        return b, 1 / (self.shrink * b)
+
     def _b(self, x: Tensor) -> Tensor:
-        return F.softplus(self.steepness).repeat_interleave(self.size).view(-1, *[1] * (x.ndim - 2))
+        return self.scales()[0].view(-1, *[1] * (x.ndim - 2))
 
 
 class LipSwish(Activation):
@@ -302,6 +307,15 @@ class LipSwish(Activation):
 
     Source: Chen et al., Residual Flows (2019).
     """
+
+    shrink = 1.1
+    bend = staticmethod(F.silu)
+
+    @staticmethod
+    def bend_slope(x: Tensor) -> Tensor:
+        """The derivative of `bend`."""
+        gate = torch.sigmoid(x)
+        return gate * (1 + x * (1 - gate))
 
     @staticmethod
     def value(x: Tensor, b: Tensor) -> Tensor:
@@ -320,6 +334,9 @@ class Sine(Activation):
 
     Source: ours, for points; LipSwish has one bend per channel, and rings need many.
     """
+
+    shrink = 1.0
+    bend, bend_slope = staticmethod(torch.sin), staticmethod(torch.cos)
 
     @staticmethod
     def value(x: Tensor, b: Tensor) -> Tensor:

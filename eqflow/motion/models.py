@@ -80,10 +80,12 @@ class FramePredictor(nn.Module):
             pooled = layer(pooled, "linear" if last else "relu", *([] if weight is None else [weight]))
         return pooled.permute(0, 3, 1, 2)
 
-    def _decoding(self, filters: list[Tensor | None], frames: Tensor) -> Decoding:
+    def _decoding(self, filters: list[Tensor | None], frames: Tensor, horizon: int) -> Decoding:
         """What decodes the frames of a roll-out."""
         known = type(self).decode is FramePredictor.decode
-        return Decoding(lambda x: self.decode(x, filters), self.decoder if known else (), filters, frames)
+        return Decoding(
+            lambda x: self.decode(x, filters), self.decoder if known else (), filters, frames, horizon
+        )
 
     def _expanded(self) -> list[Tensor | None]:
         return [f.expand()[0] if isinstance(f, SteerableConv2d) else None for f in self.decoder]
@@ -134,7 +136,7 @@ class FramePredictor(nn.Module):
         private = not (return_hidden or return_state)
         states = [] if return_hidden else None
         read, u, options = self._read(frames, state, lengths, least=1, private=private, states=states)
-        state, decoding = read, self._decoding(filters, frames)
+        state, decoding = read, self._decoding(filters, frames, horizon)
         for left in reversed(range(horizon)):
             if self.rollout == "carried":
                 state, pooled = self.cell.carry(state), None

@@ -107,8 +107,9 @@ class ToldPredictor(FramePredictor):
         """Frames (B, T, 1, H, W), T >= 2 -> the next ones (B, horizon, 1, H, W)."""
         planes = self.planes(frames)
         state = self.read(torch.cat([frames, planes[:, None].expand(-1, frames.shape[1], -1, -1, -1)], 2))
-        frame, decoding = frames[:, -1], self._decoding(self._expanded(), frames)
-        for _ in range(whole("horizon", horizon)):
+        frame, horizon = frames[:, -1], whole("horizon", horizon)
+        decoding = self._decoding(self._expanded(), frames, horizon)
+        for _ in range(horizon):
             state, pooled = self.cell(torch.cat([frame, planes], 1), state, pool=True)
             frame = decoding(pooled).detach()
         return decoding.all()
