@@ -28,6 +28,7 @@ endif
 
 # A variable that nothing reads, such as SEED=3 or PROFIL=quick, would be passed over in silence.
 KNOWN   := PROFILE NB HOURS BUDGET DATA DEVICE MODEL FRESH ENGINE WORKERS PYTHON TORCH TORCH_INDEX
+KNOWN   += SUBMISSIONS COHORT SECONDS MEMORY_MB OUT EQFLOW_COHORT
 KNOWN   += EQFLOW_DATA EQFLOW_CACHE EQFLOW_PUBLISHED EQFLOW_SHARD_GB CONDA_PREFIX CONDA_DEFAULT_ENV
 GIVEN   := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN),$(GIVEN))
@@ -84,6 +85,16 @@ check-results: $(STAMP) ## fail if a published result is older than what made it
 .PHONY: times
 times: $(STAMP) ## write the published minutes into the notebooks' title cells (for maintainers)
 	@$(RUN) times
+
+.PHONY: course
+course: $(STAMP) ## build the notebooks for readers, students and teachers, and the slides, into build/course
+	@"$(PY)" -m eqflow.course build $(if $(NB),--nb "$(NB)")
+
+.PHONY: grade
+grade: $(STAMP) ## mark a folder of students' notebooks: make grade SUBMISSIONS=folder (docs/teaching.md)
+	@$(if $(SUBMISSIONS),,echo "say which folder: make grade SUBMISSIONS=folder"; exit 2;) \
+		$(if $(COHORT),EQFLOW_COHORT="$(COHORT)") "$(PY)" -m eqflow.course grade "$(SUBMISSIONS)" \
+		$(foreach o,SECONDS MEMORY_MB WORKERS OUT,$(if $($(o)),--$(shell echo $(o) | tr A-Z_ a-z-) "$($(o))"))
 
 .PHONY: lab
 lab: $(STAMP) ## open the notebooks in JupyterLab
