@@ -23,8 +23,8 @@ BUILDS = ("reader", "student", "teacher")
 _IMAGE = re.compile(r"!\[[^\]]*\]\(data:image/png;base64,[^)]+\)")
 _HOW = (
     "**Your copy.** Exercises: {listed}. Write each answer in place of its stub, and run the check below it "
-    "as often as you like: it says what is missing. Run whole, this notebook stops at the first stub. "
-    "Cells of your own are welcome. Hand in this file: for marks, imports, definitions and your own cells are run."
+    "as often as you like: it says what is missing. Run whole, this notebook stops at the first stub. Cells "
+    "of your own are welcome. Hand in this file: for marks, definitions and your own cells are run."
 )
 
 

@@ -74,7 +74,7 @@ def difference_follows(answer, salt):
         left < 1e-10,
         expected=f"0 after the first frame, for a scene that moves with {mine}",
         got=f"values up to {left:.1e}",
-        look="the last frame has to be moved by one step before it is taken away",
+        look="the last frame has to be moved by one step of the motion that your function is given",
     )
     error = gap(answer(video[:, :1], mine), video[:, :1])
     require(
