@@ -203,7 +203,7 @@ BOUNCING = replace(
 def few_videos(images: int | None) -> PredictionSettings:
     """Velocities along x, of so many training images."""
     models = {"grnn": GRNN, "fernn_v2": MIXING.models["fernn_v2"]}
-    return replace(MIXING, train_images=images, seeds=2, steps=160, val_every=20, models=models)
+    return replace(MIXING, train_images=images, seeds=1, steps=160, val_every=20, models=models)
 
 
 WIDE = replace(
