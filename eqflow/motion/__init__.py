@@ -8,6 +8,7 @@ from .models import FramePredictor
 from .phase import layered_fit, phase_correlation
 from .rotation import RotationCell
 from .state import State
+from .world_map import WorldMap
 
 __all__ = [
     "ActionClassifier",
@@ -16,6 +17,7 @@ __all__ = [
     "RotationCell",
     "State",
     "TranslationCell",
+    "WorldMap",
     "fit",
     "layered_fit",
     "phase_correlation",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .beyond_profiles import BEYOND
 from .density_profiles import DENSITY_PAPER, DENSITY_QUICK, DENSITY_SMOKE
 from .night import night
 from .settings import (
@@ -431,7 +432,8 @@ PAPER: dict[str, Settings] = {
 SMOKE, QUICK, PAPER = SMOKE | DENSITY_SMOKE, QUICK | DENSITY_QUICK, PAPER | DENSITY_PAPER
 NIGHT = {name: night(QUICK[name], PAPER[name]) for name in QUICK}
 SIZES = {"smoke": SMOKE, "quick": QUICK, "night": NIGHT, "paper": PAPER}
-SETTINGS = {name: {profile: sizes[name] for profile, sizes in SIZES.items()} for name in QUICK}
+SIZES = {profile: sizes | BEYOND[profile] for profile, sizes in SIZES.items()}  # nothing published
+SETTINGS = {name: {profile: sizes[name] for profile, sizes in SIZES.items()} for name in SIZES["quick"]}
 
 
 def settings(profile: str | Profile, experiment: str) -> Settings:

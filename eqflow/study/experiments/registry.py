@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from ..runs import RunSpec
+from .beyond_profiles import WorldSettings
 from .profiles import SETTINGS, Profile, get_profile, settings
 from .settings import DensitySettings, PredictionSettings, RecognitionSettings, RivalSettings, Settings
 
@@ -21,6 +22,7 @@ MODULES = {
     RivalSettings: "eqflow.study.experiments.rivals",
     RecognitionSettings: "eqflow.study.experiments.recognition",
     DensitySettings: "eqflow.study.experiments.likelihood",
+    WorldSettings: "eqflow.study.experiments.worlds",
 }
 EXPERIMENTS: dict[str, str] = {name: MODULES[type(sizes["quick"])] for name, sizes in SETTINGS.items()}
 
@@ -45,9 +47,10 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     },
     "37": {"coupling_patches": None},
     "38": {f"few_{what}": None for what in FEW} | {"residual_digits": ("fm_c4",)},
+    "50": {"worlds": None},
 }
 # The most telling notebook first: in this order runs are begun where they take long, others after them.
-WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18")
+WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18", "50")
 
 
 def notebook_number(notebook: str) -> str:

@@ -1,0 +1,98 @@
+"""What notebooks 50 to 52 train, in four sizes. No paper asks these questions, so no size is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .settings import ModelSettings, Settings, square
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldSettings(Settings):
+    """A camera over a world (`canvas`) larger than its view; sizes in films.
+
+    Attributes:
+        net: "map" (`WorldMap`), "still" (told that the camera stands), "published", "conv" or "gru".
+        view: side in pixels, by source of the data.
+        digits, max_speed, max_step: of the world and of the camera, px/frame, as `digit_world` takes them;
+            the longest step by source of the data.
+        input_frames, horizon: seen, and predicted in training; test_horizon: in the test.
+    """
+
+    canvas: Mapping[str, int] = None
+    view: Mapping[str, int] = None
+    max_step: Mapping[str, int] = None
+    net: str = "map"
+    digits: int = 4
+    max_speed: int = 1
+    input_frames: int = 14
+    horizon: int = 10
+    test_horizon: int = 100
+    channels: int = 16
+    decoder_layers: int = 2
+    val_size: int = 32
+    test_size: int = 64
+
+    def config(self, model: str, *, data: str, budget: float) -> dict:
+        """As in `Settings`, with the sizes for this data."""
+        values = super().config(model, data=data, budget=budget)
+        return values | {name: getattr(self, name)[data] for name in ("view", "max_step")}
+
+
+STILL = square(0)
+# The steps are so many that every model trains for about the same seconds (measured: seconds_per_step).
+WORLD = WorldSettings(
+    canvas={"embedded": 24, "real": 56},
+    view={"embedded": 12, "real": 28},
+    max_step={"embedded": 4, "real": 10},
+    batch_size=4,
+    steps=600,
+    lr=5e-3,
+    schedule="cosine",
+    warmup=20,
+    val_every=60,
+    models={
+        "map_v9": ModelSettings(square(1), 0.07),
+        "map_v1": ModelSettings(STILL, 0.022, steps_factor=3),
+        "map_blind": ModelSettings(square(1), 0.07, seeds=1, options={"net": "still"}),
+        "map_published": ModelSettings(square(1), 0.23, steps_factor=0.3, options={"net": "published"}),
+        "view_conv": ModelSettings(
+            STILL, 0.032, steps_factor=2, seeds=1, options={"net": "conv", "channels": 32}
+        ),
+        "view_gru": ModelSettings(
+            STILL, 0.032, steps_factor=2, seeds=1, options={"net": "gru", "channels": 256}
+        ),
+    },
+)
+QUICK: dict[str, Settings] = {"worlds": WORLD}
+
+
+def _smoke(sizes: Settings) -> Settings:
+    few = {"batch_size": 2, "steps": 4, "val_every": 2, "seeds": 1, "val_size": 4, "test_size": 4}
+    return replace(sizes, **few, channels=4)
+
+
+def _larger(sizes: Settings, longer: int, wider: int, **changes) -> Settings:
+    """Wider nets for more steps; guesses of seconds are for a GPU."""
+
+    def model(of: ModelSettings) -> ModelSettings:
+        options = dict(of.options)
+        if "channels" in options:
+            options["channels"] *= wider
+        return replace(of, options=options, seeds=None)
+
+    models = {name: model(of) for name, of in sizes.models.items()}
+    grown = {"steps": longer * sizes.steps, "val_every": longer * sizes.val_every, "best": "val_loss"}
+    grown |= {"channels": wider * sizes.channels, "batch_size": 32, "val_size": 256, "test_size": 512}
+    return replace(
+        sizes, **grown | {"models": models, "seeds": None, "memory_mb": 16_000, "lr": 2e-3} | changes
+    )
+
+
+BEYOND = {
+    "smoke": {name: _smoke(sizes) for name, sizes in QUICK.items()},
+    "quick": QUICK,
+    "night": {name: _larger(sizes, 6, 2) for name, sizes in QUICK.items()},
+    "paper": {name: _larger(sizes, 30, 4) for name, sizes in QUICK.items()},
+}
