@@ -4,6 +4,9 @@ from .baselines import Conv3dClassifier
 from .cells import TranslationCell
 from .classifier import ActionClassifier
 from .fit import fit
+from .found import FoundMotionPredictor
+from .linear import LinearTranslationCell
+from .linear_predictor import LinearPredictor
 from .models import FramePredictor
 from .phase import layered_fit, phase_correlation
 from .rotation import RotationCell
@@ -13,7 +16,10 @@ from .world_map import WorldMap
 __all__ = [
     "ActionClassifier",
     "Conv3dClassifier",
+    "FoundMotionPredictor",
     "FramePredictor",
+    "LinearPredictor",
+    "LinearTranslationCell",
     "RotationCell",
     "State",
     "TranslationCell",

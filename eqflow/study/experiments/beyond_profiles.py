@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .settings import ModelSettings, Settings, square
+from .settings import ModelSettings, PredictionSettings, Settings, square
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,23 @@ class WorldSettings(Settings):
         return values | {name: getattr(self, name)[data] for name in ("view", "max_step")}
 
 
+@dataclass(frozen=True, kw_only=True)
+class LinearSettings(PredictionSettings):
+    """Next-frame prediction by a linear recurrence; of the model, `channels` and `kernel_size` are used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundSettings(PredictionSettings):
+    """The same with velocities that are found; of the model, `channels`, `kernel_size`, `start` and
+    `decoder_layers` are used.
+
+    Attributes:
+        count: how many velocities are looked for.
+    """
+
+    count: int = 1
+
+
 STILL = square(0)
 # The steps are so many that every model trains for about the same seconds (measured: seconds_per_step).
 WORLD = WorldSettings(
@@ -47,11 +64,11 @@ WORLD = WorldSettings(
     view={"embedded": 12, "real": 28},
     max_step={"embedded": 4, "real": 10},
     batch_size=4,
-    steps=600,
-    lr=5e-3,
+    steps=500,
+    lr=1e-2,
     schedule="cosine",
     warmup=20,
-    val_every=60,
+    val_every=50,
     models={
         "map_v9": ModelSettings(square(1), 0.07),
         "map_v1": ModelSettings(STILL, 0.022, steps_factor=3),
@@ -65,12 +82,48 @@ WORLD = WorldSettings(
         ),
     },
 )
-QUICK: dict[str, Settings] = {"worlds": WORLD}
+# The videos, the recipe and the widths are those of `translating_digits` and `two_digits`, beside whose runs
+# these are set.
+RECIPE = {"start": "identity", "schedule": "cosine", "warmup": 20, "val_size": 32, "test_size": 128}
+FOUND = FoundSettings(
+    **RECIPE,
+    batch_size=2,
+    steps=800,
+    lr=1e-2,
+    val_every=80,
+    seeds=2,
+    models={"one_slice": ModelSettings(STILL, 0.05)},
+)
+FOUND_TWO = replace(
+    FOUND,
+    digits=2,
+    steps=400,
+    val_every=50,
+    models={"two_slices": ModelSettings(STILL, 0.06, options={"count": 2})},
+)
+# For as many seconds as FERNN-V2 takes for `two_digits`.
+LINEAR = LinearSettings(
+    **RECIPE | {"start": "uniform"},
+    digits=2,
+    batch_size=8,
+    steps=400,
+    lr=3e-3,
+    val_every=40,
+    seeds=2,
+    models={"linear": ModelSettings(square(2), 0.1)},
+)
+QUICK: dict[str, Settings] = {
+    "worlds": WORLD,
+    "linear_digits": LINEAR,
+    "found_motion": FOUND,
+    "found_two": FOUND_TWO,
+}
 
 
 def _smoke(sizes: Settings) -> Settings:
-    few = {"batch_size": 2, "steps": 4, "val_every": 2, "seeds": 1, "val_size": 4, "test_size": 4}
-    return replace(sizes, **few, channels=4)
+    few = {"batch_size": 2, "steps": 4, "val_every": 2, "seeds": 1, "val_size": 4, "test_size": 8}
+    shown = {} if isinstance(sizes, WorldSettings) else {"input_frames": 3, "horizon": 3}
+    return replace(sizes, **few, **shown, channels=4)
 
 
 def _larger(sizes: Settings, longer: int, wider: int, **changes) -> Settings:

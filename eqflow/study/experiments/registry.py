@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from ..runs import RunSpec
-from .beyond_profiles import WorldSettings
+from .beyond_profiles import FoundSettings, LinearSettings, WorldSettings
 from .profiles import SETTINGS, Profile, get_profile, settings
 from .settings import DensitySettings, PredictionSettings, RecognitionSettings, RivalSettings, Settings
 
@@ -23,6 +23,8 @@ MODULES = {
     RecognitionSettings: "eqflow.study.experiments.recognition",
     DensitySettings: "eqflow.study.experiments.likelihood",
     WorldSettings: "eqflow.study.experiments.worlds",
+    LinearSettings: "eqflow.study.experiments.linear",
+    FoundSettings: "eqflow.study.experiments.found",
 }
 EXPERIMENTS: dict[str, str] = {name: MODULES[type(sizes["quick"])] for name, sizes in SETTINGS.items()}
 
@@ -48,9 +50,16 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "37": {"coupling_patches": None},
     "38": {f"few_{what}": None for what in FEW} | {"residual_digits": ("fm_c4",)},
     "50": {"worlds": None},
+    "51": {"two_digits": ("grnn", "fernn_v2"), "linear_digits": None},
+    "52": {
+        "translating_digits": ("grnn", "fernn_v2"),
+        "found_motion": None,
+        "two_digits": ("fernn_v2",),
+        "found_two": None,
+    },
 }
 # The most telling notebook first: in this order runs are begun where they take long, others after them.
-WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18", "50")
+WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18", "50", "51", "52")
 
 
 def notebook_number(notebook: str) -> str:
