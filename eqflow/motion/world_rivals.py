@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .cells import whole
+from .cells import MovingConv, whole
 from .world_map import WorldMap, sides
 
 
@@ -27,19 +27,21 @@ class PublishedWorldMap(WorldMap):
     default the readout is as deep as `WorldMap`'s (published: `decoder_layers=1`).
 
     Args:
-        As of `WorldMap`.
+        start: Of W, as of `TranslationCell`.
+        options: As of `WorldMap`.
 
     Source: Lillemark et al., Flow Equivariant World Models (arXiv 2601.01075), 2-D model.
     """
 
-    def __init__(self, in_channels: int, hidden: int, **options):
+    def __init__(self, in_channels: int, hidden: int, *, start: str = "uniform", **options):
         super().__init__(in_channels, hidden, **options)
         del self.gate
         self.input_conv = nn.Conv2d(in_channels, hidden, 3, padding=1, bias=False)
-        self.hidden_conv = nn.Conv2d(hidden, hidden, 3, padding=1, padding_mode="circular", bias=False)
+        self.hidden_conv = MovingConv(hidden, 3, (), start)
         self.decoder = nn.ModuleList(
             nn.Conv2d(d.in_channels, d.out_channels, 3, padding=1, bias=False) for d in self.decoder
         )
+        self._moves = tuple((int(m.vx), int(m.vy)) for m in self.motions)
 
     def forward(
         self, frames: Tensor, actions: Tensor, horizon: int, *, return_map: bool = False
@@ -48,31 +50,34 @@ class PublishedWorldMap(WorldMap):
         whole("horizon", horizon)
         self._check(frames, actions, horizon)
         positions, count = actions.cumsum(1), frames.shape[1]
-        v, (height, width) = len(self.motions), self.world
-        h = frames.new_zeros(len(frames), v, self.hidden, height, width)
-        x, out = frames[:, 0], []
+        h, x, out = None, frames[:, 0], []
         for t in range(count + horizon):
             x = frames[:, t] if t < count else x
-            h = self._step(h, x, positions[:, t])
+            h, pooled = self._step(h, x, positions[:, t])  # h (B, V, H, W, K)
             if t == count - 1:
-                known = h
+                known = h.expand(-1, len(self.motions), -1, -1, -1).permute(0, 1, 4, 2, 3)
             if t >= count:
-                x = self._decode(h, positions[:, t])
+                x = self._decode(pooled, positions[:, t])
                 out.append(x)
         predicted = torch.stack(out, 1)
         return (predicted, known) if return_map else predicted
 
-    def _step(self, h: Tensor, x: Tensor, position: Tensor) -> Tensor:
-        moved = torch.stack([m.act(s, 1) for m, s in zip(self.motions, h.unbind(1), strict=True)], 1)
-        kept = self.hidden_conv(moved.flatten(0, 1)).view_as(h)
+    def _step(self, h: Tensor | None, x: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         u = self.input_conv(x).permute(0, 2, 3, 1).flatten(0, 2)  # (B h w, K)
-        b, (height, width) = len(h), self.world
+        b, (height, width) = len(x), self.world
         put = u.new_zeros(b * height * width, self.hidden).index_copy(0, self._still(position), u)
-        return torch.relu(kept + put.view(b, 1, height, width, -1).permute(0, 1, 4, 2, 3))
+        put = put.view(b, height, width, self.hidden)
+        if h is None:
+            h = torch.relu(put)[:, None]
+            return h, h[:, 0]
+        if len(self._moves) == 1:
+            h = self.hidden_conv(h, put, self._moves)[0]
+            return h, h[:, 0]
+        return self.hidden_conv(h, put, self._moves, pool=True)
 
-    def _decode(self, h: Tensor, position: Tensor) -> Tensor:
-        pooled = h.amax(1).permute(0, 2, 3, 1).flatten(0, 2)
-        x = pooled.index_select(0, self._still(position)).view(len(h), *self.view, -1).permute(0, 3, 1, 2)
+    def _decode(self, pooled: Tensor, position: Tensor) -> Tensor:
+        rows = pooled.flatten(0, 2).index_select(0, self._still(position))
+        x = rows.view(len(pooled), *self.view, -1).permute(0, 3, 1, 2)
         for layer in self.decoder[:-1]:
             x = torch.relu(layer(x))
         return self.decoder[-1](x)

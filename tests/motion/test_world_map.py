@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from eqflow.data import digit_world, load_digits
 from eqflow.motion import WorldMap
@@ -93,7 +94,8 @@ def test_the_published_form_moves_the_map_instead_of_the_window():
         )
         u = torch.zeros(2, 3, WORLD, WORLD, dtype=torch.float64)
         u[:, :, :VIEW, :VIEW] = net.input_conv(frame)
-        h = torch.relu(net.hidden_conv(moved.flatten(0, 1)).view_as(h) + u[:, None])
+        padded = F.pad(moved.flatten(0, 1), (1, 1, 1, 1), mode="circular")
+        h = torch.relu(F.conv2d(padded, net.hidden_conv.weight).view_as(h) + u[:, None])
         if t >= T:
             seen = h.amax(1)[..., :VIEW, :VIEW]
             for layer in net.decoder[:-1]:

@@ -41,6 +41,8 @@ def build(config: dict) -> nn.Module:
     kind = {"map": WorldMap, "still": WorldMap, "published": PublishedWorldMap}[config["net"]]
     motions = MotionSet(Translation(*velocity) for velocity in config["motions"])
     sizes = {"world": config["canvas"], "view": config["view"], "decoder_layers": config["decoder_layers"]}
+    if config["net"] == "published":
+        sizes["start"] = "identity"  # as the recurrences of `prediction` in quick
     model = kind(1, channels, motions=motions, **sizes)
     return StillWindow(model) if config["net"] == "still" else model
 
