@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
+from eqflow.course import cells as course
 from eqflow.study.files import project_root, read_json
 from eqflow.study.notebooks.reproduce import reproduce
 from eqflow.study.notebooks.request import Request
@@ -37,7 +38,8 @@ CLAIMS = load_claims().values()
 def problems(notebook: nbformat.NotebookNode, name: str) -> list[str]:
     """Which rules of design a notebook's source breaks."""
     code = [c for c in notebook.cells if c.cell_type == "code"]
-    prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    lesson = [c for c in notebook.cells if course.part_of(c) is None]  # exercises have rules of their own
+    prose = "\n".join(c.source for c in lesson if c.cell_type == "markdown")
     found = _cells(notebook, code) + _source(code, name)
     if name[:2] not in FRAMES:
         said = [text for c in code for text in _notices(c.source)]
@@ -129,9 +131,11 @@ def _source(code, name: str) -> list[str]:
 def _lesson(notebook, code, prose: str) -> list[str]:
     words = len(re.findall(r"\b[^\W\d_][\w'’-]*", re.sub(r"\$[^$]*\$|`[^`]*`", " ", prose)))
     lengths = [_code_lines(c.source) for c in code] or [99]
-    exercises = set(re.findall(r"exercise\s*(\d)", prose, re.IGNORECASE))
+    exercises = set(re.findall(r"exercise\s*(\d(?:\d\.\d)?)", prose, re.IGNORECASE))
+    exercises |= {p.number for p in course.exercises(notebook)}
+    cells = sum(course.part_of(c) is None for c in notebook.cells)
     return [
-        *([] if 25 <= len(notebook.cells) <= 45 else [f"{len(notebook.cells)} cells, not 25-45"]),
+        *([] if 25 <= cells <= 45 else [f"{cells} cells, not 25-45"]),
         *([] if statistics.median(lengths) < 9 else ["the median code cell has 9 lines or more"]),
         *([] if 1200 <= words <= 2500 else [f"{words} words of text, not 1,200-2,500"]),
         *([] if re.search(r"break it", prose, re.IGNORECASE) else ["nothing is broken on purpose"]),
