@@ -105,12 +105,12 @@ FOUND_TWO = replace(
 LINEAR = LinearSettings(
     **RECIPE | {"start": "uniform"},
     digits=2,
-    batch_size=8,
+    batch_size=4,
     steps=400,
-    lr=3e-3,
+    lr=5e-3,
     val_every=40,
     seeds=2,
-    models={"linear": ModelSettings(square(2), 0.1)},
+    models={"linear": ModelSettings(square(2), 0.09)},
 )
 QUICK: dict[str, Settings] = {
     "worlds": WORLD,
