@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from .beyond_density_profiles import BEYOND_DENSITY
+from .beyond_profiles import BEYOND
 from .density_profiles import DENSITY_PAPER, DENSITY_QUICK, DENSITY_SMOKE
 from .night import night
 from .settings import (
@@ -435,7 +436,8 @@ PAPER: dict[str, Settings] = {
 SMOKE, QUICK, PAPER = SMOKE | DENSITY_SMOKE, QUICK | DENSITY_QUICK, PAPER | DENSITY_PAPER
 NIGHT = {name: night(QUICK[name], PAPER[name]) for name in QUICK}
 SIZES = {"smoke": SMOKE, "quick": QUICK, "night": NIGHT, "paper": PAPER}
-SIZES = {profile: sizes | BEYOND_DENSITY[profile] for profile, sizes in SIZES.items()}
+# Nothing is published of what lies beyond both papers.
+SIZES = {profile: sizes | BEYOND[profile] | BEYOND_DENSITY[profile] for profile, sizes in SIZES.items()}
 SETTINGS = {name: {profile: sizes[name] for profile, sizes in SIZES.items()} for name in SIZES["quick"]}
 
 

@@ -14,6 +14,7 @@ from functools import cache
 
 from ..runs import RunSpec
 from .beyond_density_profiles import FilmSettings, GatedSettings, MatchingSettings
+from .beyond_profiles import FoundSettings, LinearSettings, WorldSettings
 from .profiles import SETTINGS, Profile, get_profile, settings
 from .settings import DensitySettings, PredictionSettings, RecognitionSettings, RivalSettings, Settings
 
@@ -25,6 +26,9 @@ MODULES = {
     FilmSettings: "eqflow.study.experiments.films",
     MatchingSettings: "eqflow.study.experiments.matching",
     GatedSettings: "eqflow.study.experiments.gated",
+    WorldSettings: "eqflow.study.experiments.worlds",
+    LinearSettings: "eqflow.study.experiments.linear",
+    FoundSettings: "eqflow.study.experiments.found",
 }
 EXPERIMENTS: dict[str, str] = {name: MODULES[type(sizes["quick"])] for name, sizes in SETTINGS.items()}
 
@@ -51,6 +55,14 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     },
     "37": {"coupling_patches": None},
     "38": {f"few_{what}": None for what in FEW} | {"residual_digits": ("fm_c4",)},
+    "50": {"worlds": None},
+    "51": {"two_digits": ("grnn", "fernn_v2"), "linear_digits": None},
+    "52": {
+        "translating_digits": ("grnn", "fernn_v2"),
+        "found_motion": None,
+        "two_digits": ("fernn_v2",),
+        "found_two": None,
+    },
     "53": {"films": None},
     "54": {
         "matching_features": None,
@@ -65,7 +77,28 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "56": {"gated_line": None},
 }
 # The most telling notebook first: in this order runs are begun where they take long, others after them.
-WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "21", "22", "20", "53", "54", "56", "55")
+WORTH = (
+    "12",
+    "14",
+    "16",
+    "37",
+    "36",
+    "13",
+    "17",
+    "35",
+    "38",
+    "15",
+    "21",
+    "22",
+    "20",
+    "50",
+    "51",
+    "52",
+    "53",
+    "54",
+    "56",
+    "55",
+)
 
 
 def notebook_number(notebook: str) -> str:

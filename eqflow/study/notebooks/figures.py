@@ -78,6 +78,16 @@ _STYLE = {
     "entropy": ("#000000", "None", ":", "exact entropy"),
     "truth": ("#000000", ".", "-", "truth"),
     "black": ("#767676", "None", ":", "predicting black"),
+    "map_v9": ("#0072B2", "D", "-", "map, nine slices"),
+    "map_v1": ("#D55E00", "o", "-", "map, one slice"),
+    "map_blind": ("#E69F00", "s", "--", "map, not told the steps"),
+    "map_published": ("#009E73", "P", "-.", "published recurrence"),
+    "view_conv": ("#CC79A7", "X", ":", "recurrence on the view"),
+    "view_gru": ("#000000", "h", "-.", "GRU"),
+    "linear": ("#009E73", "v", (0, (5, 1)), "linear recurrence"),
+    "one_slice": ("#009E73", "P", "-.", "one slice, found"),
+    "two_slices": ("#009E73", "P", "-.", "two slices, found"),
+    "no_learning": ("#000000", "h", ":", "no learning"),
 }
 STYLE: Mapping[str, Mapping[str, Any]] = {
     model: dict(zip(("color", "marker", "linestyle", "label"), look, strict=True))

@@ -38,7 +38,7 @@ _OPTIONAL = ("unit", "better", "values", "sd", "rule")
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim, of a paper or ours; fields as in ``claims.yml``. ``values``: None where our source has none."""
+    """One claim, of a paper or ours; fields as in ``claims.yml``. ``values`` is None where none are known."""
 
     id: str
     paper: str
