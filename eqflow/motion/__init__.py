@@ -3,8 +3,11 @@
 from .baselines import Conv3dClassifier
 from .cells import TranslationCell
 from .classifier import ActionClassifier
+from .finer import on_finer_grid
 from .fit import fit
+from .grid_cell import GridCell
 from .models import FramePredictor
+from .more_motions import Drift, Scaling, Shear, log_polar
 from .phase import layered_fit, phase_correlation
 from .rotation import RotationCell
 from .state import State
@@ -12,11 +15,17 @@ from .state import State
 __all__ = [
     "ActionClassifier",
     "Conv3dClassifier",
+    "Drift",
     "FramePredictor",
+    "GridCell",
     "RotationCell",
+    "Scaling",
+    "Shear",
     "State",
     "TranslationCell",
     "fit",
     "layered_fit",
+    "log_polar",
+    "on_finer_grid",
     "phase_correlation",
 ]

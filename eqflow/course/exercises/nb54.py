@@ -37,7 +37,9 @@ def symmetric_fields(answer, salt):
         got=f"a difference of {error:.1e}",
         look="a mean, not a sum",
     )
-    error = gap(answer(lambda y: (field(y) + other(y)) / 2, elements)(x), (v + answer(other, elements)(x)) / 2)
+    error = gap(
+        answer(lambda y: (field(y) + other(y)) / 2, elements)(x), (v + answer(other, elements)(x)) / 2
+    )
     require(
         error < 1e-10,
         expected="the mean of two fields to become the mean of the new ones",
@@ -52,7 +54,9 @@ def exact_divergence(answer, salt):
     size = salt.integer(2, 5)
     first, second, x = salt.randn(size, 6), salt.randn(6, size), salt.randn(7, size)
     field = lambda y: torch.tanh(y @ first) @ second  # noqa: E731
-    wanted = torch.stack([torch.autograd.functional.jacobian(lambda e: field(e[None])[0], e).trace() for e in x])
+    wanted = torch.stack(
+        [torch.autograd.functional.jacobian(lambda e: field(e[None])[0], e).trace() for e in x]
+    )
     error = gap(answer(field, x), wanted, what="the divergence")
     require(
         error < 1e-10,

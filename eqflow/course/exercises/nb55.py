@@ -35,7 +35,9 @@ def along_rays(answer, salt):
         got=f"a relative difference of {error:.1e}",
         look="section 'All turns and mirrors'",
     )
-    jacobians = [torch.autograd.functional.jacobian(lambda p: answer(p[None], stretch, slope)[0][0], p) for p in x]
+    jacobians = [
+        torch.autograd.functional.jacobian(lambda p: answer(p[None], stretch, slope)[0][0], p) for p in x
+    ]
     error = gap(log_det, torch.stack(jacobians).det().abs().log(), what="the log-determinant")
     require(
         error < 1e-8,
