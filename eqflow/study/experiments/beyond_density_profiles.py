@@ -81,12 +81,10 @@ FILMS = FilmSettings(
         "grnn_shown": ModelSettings(STILL, 0.06, seeds=1, options={"train_speeds": tuple(range(-3, 5))}),
     },
 )
+OWN = ("models", "steps", "val_every", "lr", "layer", "hidden_fields", "ema", "test_logdet")
+OWN += ("test_size", "orbit_size", "seeds")
 FEATURES = MatchingSettings(
-    **{
-        name: value
-        for name, value in vars(RINGS).items()
-        if name not in ("models", "steps", "val_every", "lr", "layer", "hidden_fields", "ema", "test_logdet")
-    },
+    **{name: value for name, value in vars(RINGS).items() if name not in OWN},
     models={
         "plain_0": featured("C1", 0),
         "plain_8": featured("C1", 8),
@@ -103,9 +101,12 @@ FEATURES = MatchingSettings(
     lr=3e-3,
     ema=0.99,
     test_logdet="exact",
+    test_size=1000,  # every point of a test is a path of 20 steps
+    orbit_size=100,
+    seeds=2,
 )
 # Eight Gaussians by the fields that notebook 35 gives the rings.
-MATCHED = {"test_logdet": "exact", "lr": 3e-3, "ema": 0.99}
+MATCHED = {"test_logdet": "exact", "lr": 3e-3, "ema": 0.99, "test_size": 1000, "orbit_size": 100}
 GAUSSIANS_FM = replace(
     GAUSSIANS,
     models={

@@ -77,28 +77,7 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "56": {"gated_line": None},
 }
 # The most telling notebook first: in this order runs are begun where they take long, others after them.
-WORTH = (
-    "12",
-    "14",
-    "16",
-    "37",
-    "36",
-    "13",
-    "17",
-    "35",
-    "38",
-    "15",
-    "21",
-    "22",
-    "20",
-    "50",
-    "51",
-    "52",
-    "53",
-    "54",
-    "56",
-    "55",
-)
+WORTH = tuple("12 14 16 37 36 13 17 35 38 15 21 22 20 50 51 52 53 54 56 55".split())
 
 
 def notebook_number(notebook: str) -> str:
