@@ -7,7 +7,8 @@ import re
 import pytest
 import tiny
 from eqflow_site.bars import bars
-from eqflow_site.board import board_html, evidence, with_sd
+from eqflow_site.pictures import natural_size
+from eqflow_site.table import board_html, evidence, with_sd
 from eqflow_site.words import WORDS, rule_in_words
 
 from eqflow.study.verdicts import load_claims
@@ -52,7 +53,7 @@ def test_every_rule_of_the_register_has_words():
     assert set(WORDS) == set(RULES) - {"control_above"}
     for claim in REGISTER.values():
         said = rule_in_words(claim.rule, claim.better)
-        assert said.endswith(".") and "{" not in said and "None" not in said, (claim.id, said)
+        assert said.endswith(".") and "': " not in said and "None" not in said, (claim.id, said)
     with pytest.raises(ValueError, match="expected words for the rule 'guess'"):
         rule_in_words({"guess": 1})
 
@@ -84,3 +85,13 @@ def test_bars_keep_the_order_of_the_numbers():
 
 def test_no_bars_without_a_number_of_both():
     assert bars({"a": 1.0}, {}, {"b": [1.0]}) == bars({}, {}, {"b": [1.0]}) == ""
+
+
+def test_pictures_tell_their_size(tmp_path):
+    svg = tmp_path / "a.svg"
+    svg.write_text('<?xml version="1.0"?>\n<svg height="72pt" viewBox="0 0 9 9" width="36.0pt" xmlns="x">')
+    assert natural_size(svg) == (48, 96)
+    assert natural_size(tiny.results(tmp_path) / "figures/01_bump/lag.png") == (96, 48)
+    svg.write_text('<svg height="72" width="36">')
+    with pytest.raises(ValueError, match="expected width and height in pt"):
+        natural_size(svg)

@@ -81,3 +81,12 @@ def results(folder: Path) -> Path:
         writer.writeheader()
         writer.writerow(ROW)
     return quick
+
+
+def front_page(quick: Path) -> None:
+    """What the site's front page names: a notebook and a figure."""
+    start = notebook("The map", [shown("Text.")])
+    nbformat.write(start, quick / "notebooks" / "00_start_here.ipynb")
+    figures = quick / "figures" / "01_bump"
+    (figures / "hero.json").write_text((figures / "lag.json").read_text().replace("grows", "rises"))
+    (figures / "hero.png").write_bytes((figures / "lag.png").read_bytes())
