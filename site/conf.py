@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "extensions"))
+sys.path[:0] = [str(HERE), str(HERE / "extensions")]
 
 project = "eqflow"
 author = "The eqflow founders"
@@ -15,6 +15,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_codeautolink",
+    "sphinxcontrib.bibtex",
     "eqflow_site",
 ]
 templates_path = ["_templates"]
@@ -48,6 +49,10 @@ napoleon_custom_sections = ["Source"]
 codeautolink_concat_default = True
 codeautolink_autodoc_inject = False
 codeautolink_search_css_classes = ["highlight-ipython3", "highlight-python", "highlight-pycon"]
+
+# One file of references.
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
 
 # Look: everything local.
 html_theme = "sphinx_book_theme"

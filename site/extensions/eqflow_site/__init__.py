@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from . import board, docstrings, figures, mathematics
-
 
 def setup(app) -> dict:
-    mathematics.setup(app)
-    figures.setup(app)
-    board.setup(app)
-    docstrings.setup(app)
+    from . import board, docstrings, figures, mathematics
+
+    for part in (mathematics, figures, board, docstrings):
+        part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

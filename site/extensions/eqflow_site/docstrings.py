@@ -5,11 +5,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 BAR = re.compile(r"(?<!\\)\|")
 STAR = re.compile(r"(?<![\w*\\])(\*{1,2})(?=[a-zA-Z_]\w*[,:)\s]|[a-zA-Z_]\w*$)")
 LETTER = re.compile(r"(?<=: )([A-Za-z])\.(?=$| )")  # "channels: C." is no list
+
+
+NAME = re.compile(r"(?<![`:\w])`(\w+)`(?!_)")
+
+
+def linked(line: str, public: dict[str, str]) -> str:
+    """`GCoupling` leads to its page from any package: ``public`` is name -> full name."""
+    return NAME.sub(lambda m: f":py:obj:`{m[1]} <{public[m[1]]}>`" if m[1] in public else m[0], line)
 
 
 def escaped(lines: list[str]) -> list[str]:
@@ -42,7 +51,20 @@ def _star(line: str):
 
 
 def _process(app, what, name, thing, options, lines) -> None:
-    lines[:] = escaped(lines)
+    public = {short: full for short, full in _public().items() if short != name.rpartition(".")[2]}
+    lines[:] = [linked(line, public) for line in escaped(lines)]
+
+
+@functools.cache
+def _public() -> dict[str, str]:
+    """Public name -> full name; a name that two packages have is left to Sphinx."""
+    from api_pages import PACKAGES, examples
+
+    found: dict[str, str] = {}
+    for package in PACKAGES:
+        for name in examples(package):
+            found[name] = "" if name in found else f"eqflow.{package}.{name}"
+    return {name: full for name, full in found.items() if full}
 
 
 def setup(app) -> None:

@@ -10,7 +10,6 @@ All of it comes from the figure's json, which the notebook wrote: nothing is sai
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 from docutils import nodes
@@ -18,7 +17,8 @@ from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.logging import getLogger
 
-KINDS = ("gif", "svg", "png")  # the first that was staged is shown
+from .pictures import KINDS, natural_size
+
 SMALLEST = (
     0.72  # of the natural width, below which a picture scrolls sideways: its smallest letters stay legible
 )
@@ -53,26 +53,6 @@ class FigureDirective(SphinxDirective):
         node["ids"] = [f"figure-{Path(name).name.replace('_', '-')}"]
         node += self.parse_text_to_nodes(about["caption"])
         return [node]
-
-
-def natural_size(picture: Path) -> tuple[int, int]:
-    """Width and height in CSS pixels (96 an inch); ValueError for a file that does not tell."""
-    if picture.suffix == ".svg":
-        head = picture.read_text(encoding="utf-8")[:2000]
-        size = re.search(r'<svg [^>]*?height="([\d.]+)pt"[^>]*?width="([\d.]+)pt"', head, re.DOTALL)
-        if not size:
-            size = re.search(r'<svg [^>]*?width="([\d.]+)pt"[^>]*?height="([\d.]+)pt"', head, re.DOTALL)
-            width, height = (float(size[1]), float(size[2])) if size else (0, 0)
-        else:
-            width, height = float(size[2]), float(size[1])
-        if not width:
-            raise ValueError(f"expected width and height in pt in {picture.name}")
-        return round(width * 96 / 72), round(height * 96 / 72)
-    from PIL import Image
-
-    with Image.open(picture) as image:
-        scale = 96 / 110 if picture.suffix == ".png" else 1  # figures are saved at 110 dots an inch
-        return round(image.width * scale), round(image.height * scale)
 
 
 def root_of(translator) -> str:

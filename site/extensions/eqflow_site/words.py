@@ -40,8 +40,11 @@ def _order(order: Sequence, rule: Mapping) -> str:
 
 
 def _difference(parts: Any, rule: Mapping) -> str:
-    said = [f"{p['of']} below {p['to']} + {p.get('below', 0):g}" for p in _listed(parts)]
-    return ", ".join(said).replace(" + 0", "") + ", by a 95 % interval over seeds"
+    said = [
+        f"“{p['of']}” < “{p['to']}”" + (f" + {p['below']:g}" if p.get("below") else "")
+        for p in _listed(parts)
+    ]
+    return f"{' and '.join(said)}, by a 95 % interval over seeds"
 
 
 def _ratio(parts: Any, rule: Mapping) -> str:
