@@ -2,9 +2,64 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
+from ...symmetry import Rotation
 from ..exercise import exercise, gap, require
+
+
+@exercise("10.1", minutes=10)
+def law_is_asked(answer, salt):
+    """Whether a path obeys the law of motion, for times of either sign."""
+    v, a = salt.uniform(0.5, 4) * salt.choice([-1, 1]), salt.uniform(0.1, 2)
+    times = [salt.uniform(-4, -1), salt.uniform(1, 4), 0.0, salt.uniform(-1, 1)]
+    paths = {
+        "at constant velocity": (lambda t: v * t, True),
+        "at rest": (lambda t: 0.0, True),
+        "swaying": (lambda t: 5 * math.sin(a * t), False),
+        "swaying on its way": (lambda t: v * t + math.sin(2 * math.pi * t), False),
+        "accelerated": (lambda t: v * t + a * t * t / 2, False),
+        "with a head start": (lambda t: v * t + a, False),
+        "the same for both signs of the time": (lambda t: v * abs(t), False),
+        "to and fro by a cube": (lambda t: a * t**3, False),
+    }
+    for name, (path, wanted) in paths.items():
+        came = answer(path, times)
+        require(
+            came in (True, False) and bool(came) == wanted,
+            expected=f"{wanted} for a camera {name}",
+            got=f"{came}",
+            look="the law for shifts: p(s) + p(t) = p(s + t), for all pairs of times",
+        )
+
+
+@exercise("10.2", minutes=15)
+def turns_about_a_point(answer, salt):
+    """Turning about another point obeys the law, keeps the point, and is counter-clockwise."""
+    x, centre = salt.randn(9, 9), (salt.integer(1, 3) * salt.choice([-1, 1]), salt.integer(-3, 3))
+    for s, t in ((1, 1), (2, 3), (-3, 1), (-2, 2)):
+        error = gap(answer(answer(x, t, centre), s, centre), answer(x, s + t, centre))
+        require(
+            error == 0,
+            expected=f"psi_{s} psi_{t} = psi_{s + t}, exactly",
+            got=f"a difference of {error:.2g}",
+            look="move, turn, move back: only the turn depends on t",
+        )
+    dot = torch.zeros(9, 9, dtype=torch.float64)
+    dot[4 + centre[1], 4 + centre[0]] = 1
+    error = gap(answer(dot, 1, centre), dot)
+    require(
+        error == 0,
+        expected=f"the pixel {centre} off the middle where it is",
+        got="it has moved",
+        look="which way the picture has to be moved before the turn",
+    )
+    error = gap(answer(x, 1, (0, 0)), Rotation(90).act(x, 1))
+    require(
+        error == 0, expected="a quarter turn, counter-clockwise, about the middle", got=f"off by {error:.2g}"
+    )
 
 
 @exercise("10.3", minutes=10)
