@@ -33,13 +33,15 @@ FEW = ("images_50", "images_200", "images_all", "videos_10", "videos_100", "vide
 # Notebook -> its experiments and the models that it compares (None: all). Runs that two notebooks share are
 # trained once.
 NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
-    "12": {"translating_digits": None, "translating_rivals": None, "mixing_line": None},
+    "12": {"translating_digits": None, "translating_rivals": None},
     "13": {"rotating_digits": None},
     "14": {"translating_digits": ("grnn", "fernn_v1", "fernn_v2"), "length_line": None},
-    "15": {"slow_digits": None, "velocity_line": None},
-    "16": {"two_digits": None, "bouncing_digits": None, "mixing_line": None},
+    "15": {"slow_digits": None},
+    "16": {"two_digits": None},
     "17": {"actions_fixed": None, "actions_redrawn": None, "actions_switch": None, "actions_slow": None},
-    "18": {"wide_grnn": None},
+    "20": {"velocity_line": None},
+    "21": {"bouncing_digits": None, "mixing_line": None},
+    "22": {"wide_grnn": None},
     "35": {"toy_gaussians": None, "toy_rings": None},
     "36": {
         "residual_digits": None,
@@ -63,7 +65,7 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "56": {"gated_line": None},
 }
 # The most telling notebook first: in this order runs are begun where they take long, others after them.
-WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18", "53", "54", "56", "55")
+WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "21", "22", "20", "53", "54", "56", "55")
 
 
 def notebook_number(notebook: str) -> str:
