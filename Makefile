@@ -29,8 +29,8 @@ endif
 
 # A variable that nothing reads, such as SEED=3 or PROFIL=quick, would be passed over in silence.
 KNOWN   := PROFILE NB HOURS BUDGET DATA DEVICE MODEL FRESH ENGINE WORKERS PYTHON TORCH TORCH_INDEX
-KNOWN   += REPOSITORY SUBMISSIONS COHORT SECONDS MEMORY_MB OUT EQFLOW_COHORT
-KNOWN   += EQFLOW_DATA EQFLOW_CACHE EQFLOW_PUBLISHED EQFLOW_SHARD_GB CONDA_PREFIX CONDA_DEFAULT_ENV
+KNOWN   += REPOSITORY EQFLOW_DATA EQFLOW_CACHE EQFLOW_PUBLISHED EQFLOW_SHARD_GB CONDA_PREFIX CONDA_DEFAULT_ENV
+KNOWN   += SUBMISSIONS COHORT SECONDS MEMORY_MB OUT EQFLOW_COHORT
 GIVEN   := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN),$(GIVEN))
 ifneq ($(UNKNOWN),)
@@ -87,6 +87,16 @@ check-results: $(STAMP) ## fail if a published result is older than what made it
 times: $(STAMP) ## write the published minutes into the notebooks' title cells (for maintainers)
 	@$(RUN) times
 
+.PHONY: course
+course: $(STAMP) ## build the notebooks for readers, students and teachers, and the slides, into build/course
+	@"$(PY)" -m eqflow.course build $(if $(NB),--nb "$(NB)")
+
+.PHONY: grade
+grade: $(STAMP) ## mark a folder of students' notebooks: make grade SUBMISSIONS=folder (docs/teaching.md)
+	@$(if $(SUBMISSIONS),,echo "say which folder: make grade SUBMISSIONS=folder"; exit 2;) \
+		$(if $(COHORT),EQFLOW_COHORT="$(COHORT)") "$(PY)" -m eqflow.course grade "$(SUBMISSIONS)" \
+		$(foreach o,SECONDS MEMORY_MB WORKERS OUT,$(if $($(o)),--$(shell echo $(o) | tr A-Z_ a-z-) "$($(o))"))
+
 .PHONY: site
 site: $(SITE) ## the book on the web, from the published results, into build/site (PROFILE=quick)
 	@"$(PY)" site/build.py $(if $(PROFILE),--profile "$(PROFILE)") $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
@@ -97,16 +107,6 @@ $(SITE): site/requirements.lock $(STAMP)
 	@echo "eqflow: installing what the site needs into $(ENV) (once)"
 	@"$(PY)" -m pip install --quiet -r site/requirements.lock
 	@touch "$(ENV)/.eqflow-site-installed"
-
-.PHONY: course
-course: $(STAMP) ## build the notebooks for readers, students and teachers, and the slides, into build/course
-	@"$(PY)" -m eqflow.course build $(if $(NB),--nb "$(NB)")
-
-.PHONY: grade
-grade: $(STAMP) ## mark a folder of students' notebooks: make grade SUBMISSIONS=folder (docs/teaching.md)
-	@$(if $(SUBMISSIONS),,echo "say which folder: make grade SUBMISSIONS=folder"; exit 2;) \
-		$(if $(COHORT),EQFLOW_COHORT="$(COHORT)") "$(PY)" -m eqflow.course grade "$(SUBMISSIONS)" \
-		$(foreach o,SECONDS MEMORY_MB WORKERS OUT,$(if $($(o)),--$(shell echo $(o) | tr A-Z_ a-z-) "$($(o))"))
 
 .PHONY: lab
 lab: $(STAMP) ## open the notebooks in JupyterLab
