@@ -24,6 +24,8 @@ from eqflow.symmetry.constants import made_once
 from eqflow.symmetry.linear import GroupLinear
 from eqflow.symmetry.steerable import SteerableConv2d
 
+from .bends import silu, silu_slope
+
 SQUARINGS = 20
 BETWEEN_SCALINGS = 4  # squarings in which numbers stay far above the smallest
 NUMBERS_AT_ONCE = 2**20  # of Gram matrices
@@ -309,13 +311,7 @@ class LipSwish(Activation):
     """
 
     shrink = 1.1
-    bend = staticmethod(F.silu)
-
-    @staticmethod
-    def bend_slope(x: Tensor) -> Tensor:
-        """The derivative of `bend`."""
-        gate = torch.sigmoid(x)
-        return gate * (1 + x * (1 - gate))
+    bend, bend_slope = staticmethod(silu), staticmethod(silu_slope)
 
     @staticmethod
     def value(x: Tensor, b: Tensor) -> Tensor:
