@@ -34,7 +34,7 @@ def dtype(request) -> torch.dtype:
 @pytest.fixture(autouse=True)
 def nothing_global_changes(monkeypatch):
     """The user's settings do not reach a test, and a test that leaves a global default behind fails."""
-    for name in ("RESULTS", "PUBLISHED", "STORE", "CACHE", "BUDGET"):
+    for name in ("RESULTS", "PUBLISHED", "STORE", "CACHE", "BUDGET", "CHECKS", "COHORT"):
         monkeypatch.delenv(f"EQFLOW_{name}", raising=False)
     before = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads())
     yield

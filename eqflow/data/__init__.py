@@ -34,6 +34,7 @@ from eqflow.data.sources import (
     read_idx,
 )
 from eqflow.data.video import VideoBatch, translating_digits
+from eqflow.data.worlds import WorldBatch, digit_world, unseen_for
 
 __all__ = [
     "IMAGE_SETS",
@@ -46,6 +47,7 @@ __all__ = [
     "ImageSet",
     "VideoBatch",
     "VideoDataset",
+    "WorldBatch",
     "action_set_info",
     "augment_images",
     "bouncing_digits",
@@ -53,6 +55,7 @@ __all__ = [
     "camera_motion",
     "data_dir",
     "digit_set_info",
+    "digit_world",
     "draw_velocities",
     "horizontal_flip",
     "image_set_here",
@@ -66,5 +69,6 @@ __all__ = [
     "read_idx",
     "rotating_digits",
     "translating_digits",
+    "unseen_for",
     "video_set",
 ]

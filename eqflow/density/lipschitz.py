@@ -24,6 +24,8 @@ from eqflow.symmetry.constants import made_once
 from eqflow.symmetry.linear import GroupLinear
 from eqflow.symmetry.steerable import SteerableConv2d
 
+from .bends import silu, silu_slope
+
 SQUARINGS = 20
 BETWEEN_SCALINGS = 4  # squarings in which numbers stay far above the smallest
 NUMBERS_AT_ONCE = 2**20  # of Gram matrices
@@ -293,8 +295,13 @@ class Activation(nn.Module):
         b = self._b(x)
         return self.value(x, b), self.slope(x, b)
 
+    def scales(self) -> tuple[Tensor, Tensor]:
+        """(before, after), each (channels,), so that the value at x is after * bend(before * x)."""
+        b = F.softplus(self.steepness).unsqueeze(1).expand(-1, self.size).flatten()
+        return b, 1 / (self.shrink * b)
+
     def _b(self, x: Tensor) -> Tensor:
-        return F.softplus(self.steepness).repeat_interleave(self.size).view(-1, *[1] * (x.ndim - 2))
+        return self.scales()[0].view(-1, *[1] * (x.ndim - 2))
 
 
 class LipSwish(Activation):
@@ -302,6 +309,9 @@ class LipSwish(Activation):
 
     Source: Chen et al., Residual Flows (2019).
     """
+
+    shrink = 1.1
+    bend, bend_slope = staticmethod(silu), staticmethod(silu_slope)
 
     @staticmethod
     def value(x: Tensor, b: Tensor) -> Tensor:
@@ -320,6 +330,9 @@ class Sine(Activation):
 
     Source: ours, for points; LipSwish has one bend per channel, and rings need many.
     """
+
+    shrink = 1.0
+    bend, bend_slope = staticmethod(torch.sin), staticmethod(torch.cos)
 
     @staticmethod
     def value(x: Tensor, b: Tensor) -> Tensor:

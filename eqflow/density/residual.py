@@ -123,10 +123,25 @@ class ContractiveNet(nn.Module):
     def expand(self) -> Map:
         """g with its filters expanded and bounded, once for as many evaluations as are needed.
 
-        g(x, tangents) also gives the Jacobian of g at points x (B, D), times tangents (..., B, D): in forward
+        What activations do to every channel by itself is done to the filters before and after them.
+
+        g(x, tangents) also gives the Jacobian of g at points x (B, D), times tangents (..., 1, D): in forward
         mode, so that the gradient of a log-determinant is a first derivative of what was computed.
         """
-        filters = [layer.expand() for layer in self.layers]
+        filters, scale = [], None  # by `scale` what comes in is to be multiplied, channel by channel
+        for i, layer in enumerate(self.layers):
+            filter, bias = layer.expand()
+            axes = [1] * (filter.ndim - 2)
+            filter = filter if scale is None else filter * scale.view(-1, *axes)
+            if i < len(self.activations):
+                before, after = self.activations[i].scales()
+                filter, bias = filter * before.view(-1, 1, *axes), None if bias is None else bias * before
+                if i and self.angles is not None:
+                    angle = self.angles[i - 1]
+                    scale = torch.cat([angle.cos() * scale, angle.sin() * after])
+                else:
+                    scale = after
+            filters.append((filter, bias))
 
         def g(x: Tensor, tangents: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
             moved = tangents is not None
@@ -135,15 +150,10 @@ class ContractiveNet(nn.Module):
                 dy = layer.apply_expanded(tangents, filter, None) if moved else None
                 if i == len(self.activations):
                     return (y, dy) if moved else y
-                if moved:
-                    y, slope = self.activations[i].with_slope(y)
-                    dy = slope * dy
-                else:
-                    y = self.activations[i](y)
+                dy = self.activations[i].bend_slope(y) * dy if moved else None
+                y = self.activations[i].bend(y)
                 if i and self.angles is not None:
-                    cos, sin = self.angles[i - 1].cos(), self.angles[i - 1].sin()
-                    y = torch.cat([cos * x, sin * y], 1)
-                    dy = torch.cat([cos * tangents, sin * dy], -1) if moved else None
+                    y, dy = torch.cat([x, y], 1), torch.cat([tangents, dy], -1) if moved else None
                 x, tangents = y, dy
 
         return g
@@ -280,7 +290,7 @@ class GResidual(Bijection):
     def _estimate(self, g: Map, x: Tensor) -> tuple[Tensor, log_dets.LogDet]:
         if self.exact and x.ndim == 2:
             units = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-            y, columns = g(x, units[:, None].expand(-1, *x.shape))
+            y, columns = g(x, units[:, None])
             return x + y, log_dets.of_jacobian(columns.movedim(0, -1))
         if torch._C._are_functorch_transforms_active():
             raise RuntimeError(

@@ -26,7 +26,7 @@ class ByHand(torch.autograd.Function):
     @classmethod
     def call(cls, *args):
         """The function; `plain` where somebody looks at its operations, or where there is nothing to do."""
-        return (cls.plain if _seen_through(x for x in args if isinstance(x, Tensor)) else cls.apply)(*args)
+        return (cls.plain if seen_through(x for x in args if isinstance(x, Tensor)) else cls.apply)(*args)
 
 
 @contextmanager
@@ -43,9 +43,10 @@ def watched() -> Iterator[None]:
         _watched = before
 
 
-def _seen_through(tensors: Iterable[Tensor]) -> bool:
-    """Under `torch.func`, `torch.compile`, `torch.export`, `torch.jit.trace`, forward-mode derivatives, a
-    dispatch mode; for tensors that are fake, meta, of a class of their own, or empty."""
+def seen_through(tensors: Iterable[Tensor]) -> bool:
+    """Are the operations looked at: under `torch.func`, `torch.compile`, `torch.export`, `torch.jit.trace`,
+    forward-mode derivatives, a dispatch mode; for tensors that are fake, meta, of a class of their own, or
+    empty?"""
     tensors = list(tensors)
     return (
         torch.compiler.is_compiling()

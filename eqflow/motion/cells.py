@@ -172,14 +172,14 @@ class MotionCell(nn.Module, ABC):
 class TranslationCell(MotionCell):
     r"""The flow equivariant recurrence for translations on the torus.
 
-    .. math:: h_{t+1}(\nu) = \sigma(W * \psi_1(\nu) h_t(\nu) + U * x_t), \qquad \nu \in V, \quad h_0 = 0
+    .. math:: h_t(\nu) = \sigma(W * \psi_1(\nu) h_{t-1}(\nu) + U * x_t), \qquad \nu \in V, \quad h_{-1} = 0
 
     Every slice nu of the hidden state moves by nu px at every step; U * x_t is shared by all slices (trivial
     lift); convolutions are circular, without bias. V = {0} is the ordinary convolutional recurrence (G-RNN).
 
-    Theorem 4.1 in this convention: write h_t for the state after frames 0, ..., t. If frame t is moved by
-    psi_t(nu') for every t, then h_t(nu) becomes psi_t(nu') h_t(nu - nu'), wherever nu - nu' is in V. With
-    mixing over V, zeros come in from beyond its edge, one slice further at every step.
+    Theorem 4.1 in this convention (h_t is the state after frames 0, ..., t; the paper calls it h_{t+1}). If
+    frame t is moved by psi_t(nu') for every t, then h_t(nu) becomes psi_t(nu') h_t(nu - nu'), wherever
+    nu - nu' is in V. With mixing over V, zeros come in from beyond its edge, one slice further at every step.
 
     A frame may be lifted, (B, V, C, H, W), one for every nu: U is then applied slice by slice. So cells
     stack: with the same V, `upper(lower.slices(state), upper_state)`, and the theorem holds for every layer.

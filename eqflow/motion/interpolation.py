@@ -28,6 +28,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from eqflow.symmetry.constants import made_once
 from eqflow.symmetry.grid import quarter_turns, rotation_matrix
 
+from . import kernels
 from .by_hand import ByHand, first_order
 from .cells import CircularConv
 
@@ -56,9 +57,9 @@ class Table(NamedTuple):
     def __call__(self, x: Tensor) -> Tensor:
         """(B, H, W, K) -> (B, H, W, K): on a CPU sample by sample, which is easy on its caches."""
         if x.device.type != "cpu":
-            return _summed(*self._of_samples(len(x)), x.flatten(0, 2)).view(x.shape)
-        out = [_summed(self.rows, self.offsets, self.weights, sample.flatten(0, 1)) for sample in x]
-        return torch.stack(out).view(x.shape)
+            return _summed(x.flatten(0, 2), *self._of_samples(len(x))).view(x.shape)
+        out = [_summed(sample, self.rows, self.offsets, self.weights) for sample in x.flatten(1, 2).unbind()]
+        return (out[0][None] if len(out) == 1 else torch.stack(out)).view(x.shape)
 
     def _of_samples(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """The table of `count` samples, one after the other in memory."""
@@ -81,10 +82,10 @@ class Table(NamedTuple):
         return torch.zeros_like(x).index_add(1, self.at, taps)
 
 
-def _summed(rows: Tensor, offsets: Tensor, weights: Tensor, x: Tensor) -> Tensor:
+def _summed(x: Tensor, rows: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
     """(pixels, K) -> (pixels, K)."""
-    options = {"per_sample_weights": weights, "include_last_offset": True}
-    return F.embedding_bag(rows, x, offsets, mode="sum", **options)
+    # as F.embedding_bag calls it: scaled by no frequency, mode "sum", dense, with the last offset
+    return torch.embedding_bag(x, rows, offsets, False, 0, False, weights, True)[0]
 
 
 class Turn(NamedTuple):
@@ -236,31 +237,29 @@ def roll_orientations(x: Tensor, roll: int, orientations: int) -> Tensor:
 
 
 class RotatingStep(ByHand):
-    """sigma(W_i * turn_i h_i + u_i), or sigma(W * h_i + U * x_i): zero padding, slice by slice in the cache.
+    """sigma(W_i * turn_i h_i + u_i), or sigma(W * h_i + U * x_i): zero padding, part by part in the cache.
 
     Args:
         h: State (V, B, H, W, K), or (1, B, H, W, K) where it is the same for every slice.
         drive: (1, B, H, W, K), given to every slice; or with `inner` the frame as each slice sees it,
             (V, B, H, W, C).
-        outer: Filters (V, K, K, k, k), or (1, K, K, k, k) for all slices.
+        outer: Filters (V, K, K, k, k), one for every slice; with `inner` (1, K, K, k, k), for all of them.
         inner: U (K, C, k, k), or None.
-        turns: One per slice, or None.
+        turns: One per slice; with `inner` None.
     """
 
     @staticmethod
     def forward(ctx, h, drive, outer, inner, turns, nonlinearity):
-        v = len(drive) if turns is None else len(turns)
-        _, b, height, width, _ = h.shape
-        out = h.new_empty(v, b, height, width, outer.shape[1])
-        filters, z = _channels_last(outer), None
-        for i in range(v):
-            if turns is not None:
-                z = _conv(turns[i](_at(h, i)), _at(filters, i))
-            elif z is None or len(h) > 1:
-                z = _conv(h[i], filters[0])
-            u = drive[0] if inner is None else _conv(drive[i], inner)
-            torch.add(z, u, out=out[i])
-            out[i].relu_() if nonlinearity == "relu" else out[i].tanh_()
+        out = h.new_empty(len(drive if turns is None else turns), *h.shape[1:-1], outer.shape[1])
+        bend, filters = torch.relu_ if nonlinearity == "relu" else torch.tanh_, _channels_last(outer)
+        if turns is None:  # slices are no more than further samples
+            images, seen, states = out.flatten(0, 1), drive.flatten(0, 1), h.flatten(0, 1)
+            z = None if len(h) > 1 else _conv(states, filters[0]).repeat(len(out), 1, 1, 1)
+            for here in kernels.chunks(images, images.shape[-1]):
+                part = _conv(states[here], filters[0]) if z is None else z[here]
+                bend(torch.add(part, _conv(seen[here], inner), out=images[here]))
+        for i, turn in enumerate(turns or ()):
+            bend(torch.add(_conv(turn(_at(h, i)), _at(filters, i)), drive[0], out=out[i]))
         ctx.rest = turns, nonlinearity
         ctx.save_for_backward(h, drive, outer, inner, out)
         return out
@@ -269,38 +268,15 @@ class RotatingStep(ByHand):
     @first_order
     def backward(ctx, grad):
         (h, drive, outer, inner, out), (turns, nonlinearity) = ctx.saved_tensors, ctx.rest
+        bend = kernels.ACTIVATIONS[nonlinearity][1]
+        back = _turning_back if inner is None else _still_back
         need_h, need_drive = ctx.needs_input_grad[:2]
-        filters = _channels_last(outer)
-        dh, d_outer = torch.empty_like(h) if need_h else None, [0] * len(outer)
-        d_drive, d_inner, shared = [], 0, 0
-        for i in range(len(out)):
-            if nonlinearity == "relu":
-                d = torch.ops.aten.threshold_backward(grad[i], out[i], 0)
-            else:
-                d = torch.ops.aten.tanh_backward(grad[i], out[i])
-            if inner is not None:
-                dx, du = _conv_grads(d, drive[i], inner, need_drive)
-                d_inner = d_inner + du
-                d_drive += [dx]
-            elif need_drive:
-                d_drive = [d if i == 0 else d_drive[0] + d]
-            if turns is None and len(h) == 1:
-                shared = shared + d  # one convolution served every slice
-                if i + 1 < len(out):
-                    continue
-                d = shared
-            source = _at(h, i) if turns is None else turns[i](_at(h, i))
-            dz, dw = _conv_grads(d, source, _at(filters, i), need_h)
-            j = min(i, len(outer) - 1)
-            d_outer[j] = d_outer[j] + dw
-            if need_h:
-                dz = dz if turns is None else turns[i].back(dz)
-                if len(h) > 1 or i == 0 or turns is None:
-                    dh[min(i, len(h) - 1)] = dz
-                else:
-                    dh[0] += dz
-        d_drive = torch.stack(d_drive) if need_drive else None
-        return dh, d_drive, torch.stack(d_outer), d_inner if inner is not None else None, None, None
+
+        def straight(here: int | slice) -> Tensor:
+            flat = (grad, out) if isinstance(here, int) else (grad.flatten(0, 1), out.flatten(0, 1))
+            return bend(*(x[here] for x in flat), torch.empty_like(flat[1][here]))
+
+        return *back(straight, h, drive, outer, inner, turns, need_h, need_drive), None, None
 
     @staticmethod
     def plain(h, drive, outer, inner, turns, nonlinearity):
@@ -309,6 +285,41 @@ class RotatingStep(ByHand):
             x = _at(h, i) if turns is None else turns[i].plain(_at(h, i))
             out.append(_conv(x, _at(outer, i)) + (drive[0] if inner is None else _conv(drive[i], inner)))
         return getattr(torch, nonlinearity)(torch.stack(out))
+
+
+def _turning_back(straight, h, drive, outer, inner, turns, need_h, need_drive):
+    """Gradients of h, drive, outer and inner, slice by slice; `straight` gives that before the bend."""
+    dh, d_outer, d_drive = torch.zeros_like(h) if need_h else None, [0] * len(outer), None
+    for i, turn in enumerate(turns):
+        d, j = straight(i), min(i, len(outer) - 1)
+        if need_drive:
+            d_drive = d.clone() if d_drive is None else d_drive.add_(d)
+        dz, dw = conv_grads(d, turn(_at(h, i)), outer[j], need_h)
+        d_outer[j] = d_outer[j] + dw
+        if need_h:
+            dh[min(i, len(h) - 1)] += turn.back(dz)
+    return dh, None if d_drive is None else d_drive.unsqueeze(0), torch.stack(d_outer), None
+
+
+def _still_back(straight, h, drive, outer, inner, turns, need_h, need_drive):
+    """The same where all slices share the filters, and are no more than further samples."""
+    seen, states, shared, v = drive.flatten(0, 1), h.flatten(0, 1), len(h) == 1, len(drive)
+    dh, d_drive, d_outer, d_inner, total = None, None, 0, 0, []
+    for here in kernels.chunks(seen, outer.shape[1]):
+        d = straight(here)
+        dx, dw = conv_grads(d, seen[here], inner, need_drive)
+        d_inner = d_inner + dw
+        d_drive = kernels.put(d_drive, here, dx, len(seen)) if need_drive else None
+        if shared:
+            total.append(d)
+            continue
+        dx, dw = conv_grads(d, states[here], outer[0], need_h)
+        d_outer = d_outer + dw
+        dh = kernels.put(dh, here, dx, len(states)) if need_h else None
+    if shared:  # one convolution served every slice
+        dh, d_outer = conv_grads(torch.cat(total).unflatten(0, (v, -1)).sum(0), states, outer[0], need_h)
+    dh, d_drive = (None if d is None else d.view(x.shape) for d, x in ((dh, h), (d_drive, drive)))
+    return dh, d_drive, d_outer.unsqueeze(0), d_inner
 
 
 def zero_padded_conv(x: Tensor, weight: Tensor, nonlinearity: str = "linear") -> Tensor:
@@ -341,10 +352,16 @@ def _conv(x: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(x.permute(0, 3, 1, 2), weight, padding=weight.shape[-1] // 2).permute(0, 2, 3, 1)
 
 
-def _conv_grads(grad: Tensor, x: Tensor, weight: Tensor, need_x: bool) -> tuple[Tensor | None, Tensor]:
-    pad = weight.shape[-1] // 2
-    dx, dw, _ = torch.ops.aten.convolution_backward(
+def conv_grads(grad: Tensor, x: Tensor, weight: Tensor, need_x: bool) -> tuple[Tensor | None, Tensor]:
+    """Gradients of the zero-padded convolution of x (B, H, W, C), by x if needed and by the weight.
+
+    That of x is a convolution forward, which is faster, with the flipped and transposed weight.
+    """
+    pad, dx = weight.shape[-1] // 2, None
+    if need_x:
+        dx = _conv(grad, weight.flip(-2, -1).transpose(0, 1).contiguous(memory_format=torch.channels_last))
+    dw = torch.ops.aten.convolution_backward(
         grad.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2), weight, None,
-        [1, 1], [pad, pad], [1, 1], False, [0, 0], 1, [need_x, True, False],
-    )  # fmt: skip
-    return dx if dx is None else dx.permute(0, 2, 3, 1), dw
+        [1, 1], [pad, pad], [1, 1], False, [0, 0], 1, [False, True, False],
+    )[1]  # fmt: skip
+    return dx, dw

@@ -21,8 +21,8 @@ TOLD = 2  # planes beside every frame: vx and vy
 class ConvLSTMCell(MotionCell):
     r"""A long short-term memory whose maps are convolutions, circular here.
 
-    .. math:: (i, f, o, g) = W * h_t + U * x_t + b, \quad
-        c_{t+1} = \sigma(f) c_t + \sigma(i) \tanh g, \quad h_{t+1} = \sigma(o) \tanh c_{t+1}
+    .. math:: (i, f, o, g) = W * h_{t-1} + U * x_t + b, \quad
+        c_t = \sigma(f) c_{t-1} + \sigma(i) \tanh g, \quad h_t = \sigma(o) \tanh c_t
 
     Both of h and c begin at 0, b at 0 and at 1 for f, so that a state is remembered from the first. A `State`
     holds (B, 1, H, W, 2 K), h before c; `slices` shows h.
@@ -107,9 +107,9 @@ class ToldPredictor(FramePredictor):
         """Frames (B, T, 1, H, W), T >= 2 -> the next ones (B, horizon, 1, H, W)."""
         planes = self.planes(frames)
         state = self.read(torch.cat([frames, planes[:, None].expand(-1, frames.shape[1], -1, -1, -1)], 2))
-        frame, predictions = frames[:, -1], []
-        for _ in range(whole("horizon", horizon)):
+        frame, horizon = frames[:, -1], whole("horizon", horizon)
+        decoding = self._decoding(self._expanded(), frames, horizon)
+        for _ in range(horizon):
             state, pooled = self.cell(torch.cat([frame, planes], 1), state, pool=True)
-            predictions.append(self.decode(pooled))
-            frame = predictions[-1].detach()
-        return torch.stack(predictions, 1)
+            frame = decoding(pooled).detach()
+        return decoding.all()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from eqflow.density import lipschitz
+from eqflow.density.bends import silu, silu_slope
 from eqflow.density.lipschitz import (
     BoundedConv2d,
     BoundedLinear,
@@ -378,3 +379,18 @@ def test_errors_name_what_was_expected():
         BoundedConv2d(conv, (4, 4), coefficient=1)
     with pytest.raises(ValueError, match=r"got 1.5"):
         BoundedLinear(GroupLinear(cyclic(2), 1, 1), coefficient=1.5)
+
+
+def test_silu_by_hand():
+    """Against PyTorch's: the value, two derivatives and a third; a wrong slope is found."""
+    x = torch.linspace(-6, 6, 25, dtype=torch.float64).view(5, 5).requires_grad_()
+    assert torch.equal(silu(x), F.silu(x))
+    assert torch.autograd.gradcheck(silu, x) and torch.autograd.gradgradcheck(silu, x)
+    mine, theirs = (torch.autograd.grad(f(x).sum(), x, create_graph=True)[0] for f in (silu, F.silu))
+    assert (mine - theirs).abs().max() < 1e-14
+    assert torch.equal(mine, torch.autograd.grad(silu(x).sum(), x)[0]) and torch.equal(mine, silu_slope(x))
+    second = [torch.autograd.grad(f.square().sum(), x)[0] for f in (mine, theirs)]
+    assert (second[0] - second[1]).abs().max() < 1e-14
+    assert (second[0] - 2 * mine.detach()).abs().max() > 0.1  # the control: without the second factor
+    found = torch.func.vmap(torch.func.grad(silu))(x.detach().flatten())
+    assert (found - mine.flatten()).abs().max() < 1e-14

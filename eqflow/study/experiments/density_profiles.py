@@ -41,7 +41,7 @@ GAUSSIANS = DensitySettings(
     models={
         "plain": net("C1", 0.02, hidden_fields=(18, 17)),
         "plain_augmented": net("C1", 0.02, hidden_fields=(18, 17), augment="C8", seeds=1),
-        "plain_matched": net("C1", 0.02, hidden_fields=(18, 17), steps_factor=1.5),
+        "plain_matched": net("C1", 0.02, hidden_fields=(18, 17), steps_factor=1.5, seeds=1),
         "c8": net("C8", 0.03, hidden_fields=(7, 7)),
         "polar8": net("D8", 0.005, layer="polar", lr=3e-2),
     },
@@ -81,7 +81,7 @@ DIGITS = DensitySettings(
     val_every=45,
     models={
         "plain_width": net("C1", 0.1, hidden_fields=(32, 32)),
-        "plain_small": net("C1", 0.08, hidden_fields=(9, 6)),
+        "plain_small": net("C1", 0.08, hidden_fields=(9, 6), seeds=1),
         "d4": net("D4", 0.1, hidden_fields=(4, 4)),
         # About the seconds of d4, and a rate of its own.
         "fm_plain": matching("C1", 0.04, 64, lr=4e-3, batch_size=32, steps_factor=2, blocks=4),
@@ -137,7 +137,7 @@ COUPLING = replace(
     seeds=3,
     models={
         "plain": net("C1", 0.07, hidden_fields=(9, 9)),
-        "plain_matched": net("C1", 0.07, hidden_fields=(9, 9), steps_factor=1.6, seeds=2),
+        "plain_matched": net("C1", 0.07, hidden_fields=(9, 9), steps_factor=1.6, seeds=1),
         "c2": net("C2", 0.08, hidden_fields=(9, 9)),
         "c4": net("C4", 0.09, hidden_fields=(9, 9)),
         "d2": net("D2", 0.09, hidden_fields=(9, 9)),
@@ -182,7 +182,7 @@ DENSITY_QUICK = {
         val_every=30,
         models={
             "plain_width": net("C1", 0.05, hidden_fields=(40, 24)),
-            "plain_small": net("C1", 0.04, hidden_fields=(6, 5)),
+            "plain_small": net("C1", 0.04, hidden_fields=(6, 5), seeds=1),
             "d4": net("D4", 0.05, hidden_fields=(5, 3)),
         },
     ),
@@ -190,8 +190,9 @@ DENSITY_QUICK = {
     "residual_translated": VARIANTS["translated"],
     "coupling_patches": COUPLING,
     "few_images_50": few(50),
-    "few_images_200": few(200),
-    "few_images_all": few(None),
+    # The rule looks at the fewest; what becomes of the effect with more is shown beside it.
+    "few_images_200": replace(few(200), seeds=1),
+    "few_images_all": replace(few(None), seeds=1),
 }
 
 

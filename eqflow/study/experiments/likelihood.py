@@ -229,7 +229,7 @@ def orbit_metrics(config: dict, log_prob: Tensor) -> dict:
 
 
 def loss_of(model: nn.Module, config: dict, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """What is trained on: minus log p in `unit`s, or flow matching's own loss, drawn from `generator`."""
+    """What is trained on: minus log p in `unit`s, or the loss of flow matching, drawn from `generator`."""
     if isinstance(model, FlowMatching):
         return model.loss(x, generator).mean()
     return unit(config, model.log_prob(x)).mean()

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .beyond_density_profiles import BEYOND_DENSITY
+from .beyond_profiles import BEYOND
 from .density_profiles import DENSITY_PAPER, DENSITY_QUICK, DENSITY_SMOKE
 from .night import night
 from .settings import (
@@ -203,7 +205,7 @@ BOUNCING = replace(
 def few_videos(images: int | None) -> PredictionSettings:
     """Velocities along x, of so many training images."""
     models = {"grnn": GRNN, "fernn_v2": MIXING.models["fernn_v2"]}
-    return replace(MIXING, train_images=images, seeds=2, steps=160, val_every=20, models=models)
+    return replace(MIXING, train_images=images, seeds=1, steps=160, val_every=20, models=models)
 
 
 WIDE = replace(
@@ -434,7 +436,9 @@ PAPER: dict[str, Settings] = {
 SMOKE, QUICK, PAPER = SMOKE | DENSITY_SMOKE, QUICK | DENSITY_QUICK, PAPER | DENSITY_PAPER
 NIGHT = {name: night(QUICK[name], PAPER[name]) for name in QUICK}
 SIZES = {"smoke": SMOKE, "quick": QUICK, "night": NIGHT, "paper": PAPER}
-SETTINGS = {name: {profile: sizes[name] for profile, sizes in SIZES.items()} for name in QUICK}
+# Nothing is published of what lies beyond both papers.
+SIZES = {profile: sizes | BEYOND[profile] | BEYOND_DENSITY[profile] for profile, sizes in SIZES.items()}
+SETTINGS = {name: {profile: sizes[name] for profile, sizes in SIZES.items()} for name in SIZES["quick"]}
 
 
 def settings(profile: str | Profile, experiment: str) -> Settings:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from functools import cache
 
 from ..runs import RunSpec
+from .beyond_density_profiles import FilmSettings, GatedSettings, MatchingSettings
+from .beyond_profiles import FoundSettings, LinearSettings, WorldSettings
 from .profiles import SETTINGS, Profile, get_profile, settings
 from .settings import DensitySettings, PredictionSettings, RecognitionSettings, RivalSettings, Settings
 
@@ -21,6 +23,12 @@ MODULES = {
     RivalSettings: "eqflow.study.experiments.rivals",
     RecognitionSettings: "eqflow.study.experiments.recognition",
     DensitySettings: "eqflow.study.experiments.likelihood",
+    FilmSettings: "eqflow.study.experiments.films",
+    MatchingSettings: "eqflow.study.experiments.matching",
+    GatedSettings: "eqflow.study.experiments.gated",
+    WorldSettings: "eqflow.study.experiments.worlds",
+    LinearSettings: "eqflow.study.experiments.linear",
+    FoundSettings: "eqflow.study.experiments.found",
 }
 EXPERIMENTS: dict[str, str] = {name: MODULES[type(sizes["quick"])] for name, sizes in SETTINGS.items()}
 
@@ -29,13 +37,15 @@ FEW = ("images_50", "images_200", "images_all", "videos_10", "videos_100", "vide
 # Notebook -> its experiments and the models that it compares (None: all). Runs that two notebooks share are
 # trained once.
 NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
-    "12": {"translating_digits": None, "translating_rivals": None, "mixing_line": None},
+    "12": {"translating_digits": None, "translating_rivals": None},
     "13": {"rotating_digits": None},
     "14": {"translating_digits": ("grnn", "fernn_v1", "fernn_v2"), "length_line": None},
-    "15": {"slow_digits": None, "velocity_line": None},
-    "16": {"two_digits": None, "bouncing_digits": None, "mixing_line": None},
+    "15": {"slow_digits": None},
+    "16": {"two_digits": None},
     "17": {"actions_fixed": None, "actions_redrawn": None, "actions_switch": None, "actions_slow": None},
-    "18": {"wide_grnn": None},
+    "20": {"velocity_line": None},
+    "21": {"bouncing_digits": None, "mixing_line": None},
+    "22": {"wide_grnn": None},
     "35": {"toy_gaussians": None, "toy_rings": None},
     "36": {
         "residual_digits": None,
@@ -45,9 +55,29 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     },
     "37": {"coupling_patches": None},
     "38": {f"few_{what}": None for what in FEW} | {"residual_digits": ("fm_c4",)},
+    "50": {"worlds": None},
+    "51": {"two_digits": ("grnn", "fernn_v2"), "linear_digits": None},
+    "52": {
+        "translating_digits": ("grnn", "fernn_v2"),
+        "found_motion": None,
+        "two_digits": ("fernn_v2",),
+        "found_two": None,
+    },
+    "53": {"films": None},
+    "54": {
+        "matching_features": None,
+        "matching_rings": None,
+        "matching_gaussians": None,
+        "matching_digits": None,
+        "toy_rings": ("plain", "c8", "radial"),
+        "toy_gaussians": ("plain", "c8", "polar8"),
+        "residual_digits": ("plain_width", "d4"),
+    },
+    "55": {"toy_rings": ("plain", "c8", "radial"), "toy_gaussians": ("plain", "c8", "polar8")},
+    "56": {"gated_line": None},
 }
 # The most telling notebook first: in this order runs are begun where they take long, others after them.
-WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "18")
+WORTH = tuple("12 14 16 37 36 13 17 35 38 15 21 22 20 50 51 52 53 54 56 55".split())
 
 
 def notebook_number(notebook: str) -> str:

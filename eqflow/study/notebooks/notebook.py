@@ -1,9 +1,10 @@
-"""What a notebook calls: start, runs, figure, player, table, notice, expect, finish.
+"""What a notebook calls: start, runs, figure, player, table, notice, check, expect, finish.
 
     nb = start("12_translating_digits", PROFILE, seed=SEED, data=DATA, device=DEVICE, fresh=FRESH)
 
 Under ``make reproduce`` the environment says where results go ($EQFLOW_RESULTS), that published runs do not
-count ($EQFLOW_STORE=work) and which fraction of the steps is trained ($EQFLOW_BUDGET).
+count ($EQFLOW_STORE=work), which fraction of the steps is trained ($EQFLOW_BUDGET) and that the answers to
+exercises must pass ($EQFLOW_CHECKS=strict).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import importlib
 import os
 import re
 import time
@@ -276,6 +278,32 @@ class Notebook:
             self._print(f"**What to notice.** {text}")
         else:
             self._print(f"**This does not hold in this run:** *{text}* {otherwise or ''}".rstrip())
+
+    def check(self, number: str, *answers: Any, strict: bool | None = None) -> None:
+        """Check your answer to an exercise, and say at once what was expected, what came, where to look.
+
+        What it checks are properties, on inputs that a cohort ($EQFLOW_COHORT) draws for itself. Nothing that
+        the notebook keeps depends on it.
+
+        Args:
+            number: of the exercise, as "12.2".
+            answers: the functions or classes that it asks for.
+            strict: whether an answer that does not pass is an error; by default only where results are made.
+
+        Raises:
+            CheckFailed: it does not pass, where `strict`.
+            NotWritten: a stub is a stub yet.
+            ValueError: the exercise is of another notebook.
+        """
+        if str(number).partition(".")[0] != self.number:
+            raise ValueError(f'expected an exercise of this notebook, as "{self.number}.1"; got {number!r}')
+        course = importlib.import_module("eqflow.course")  # so late, and so: no result rests on it
+        outcome = course.judge(number, answers)
+        if outcome.verdict == "not written":
+            raise course.NotWritten(outcome.got)
+        self._print(outcome.markdown())
+        if not outcome.passed and (os.environ.get("EQFLOW_CHECKS") == "strict" if strict is None else strict):
+            raise course.CheckFailed(outcome.text())
 
     def scoreboard(self, profile: str | None = None) -> pd.DataFrame:
         """The published scoreboard of a profile (by default this one), one row per claim."""

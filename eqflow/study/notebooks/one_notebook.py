@@ -44,7 +44,7 @@ def execute_notebook(request: Request, path: Path) -> tuple[str | None, float]:
     note.unlink(missing_ok=True)
     shutil.rmtree(stage, ignore_errors=True)
     environment = {"EQFLOW_RESULTS": stage, "EQFLOW_PUBLISHED": request.home, "EQFLOW_STORE": "work"}
-    environment |= {"EQFLOW_CACHE": cache_dir(), "EQFLOW_BUDGET": request.budget}
+    environment |= {"EQFLOW_CACHE": cache_dir(), "EQFLOW_BUDGET": request.budget, "EQFLOW_CHECKS": "strict"}
     if choose_device(request.device).type == "cpu":  # so that no number depends on how many cores there are
         environment |= {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1}
     error = execute(path, stage / path.name, request.all_parameters(), environment)

@@ -36,7 +36,8 @@ from .request import Request
 
 # Minutes of a notebook without its training, until one has been measured here (quick, 2 cores).
 GUESS_MINUTES = {"00": 0.3, "01": 0.5, "10": 0.6, "11": 0.8, "12": 0.6, "13": 0.8, "14": 0.6, "15": 1.0}
-GUESS_MINUTES |= {"16": 0.8, "17": 0.7, "18": 1.0, "90": 0.3}
+GUESS_MINUTES |= {"04": 0.2, "16": 0.6, "17": 0.7, "18": 0.8, "19": 0.5, "20": 0.6, "21": 0.6, "22": 0.4}
+GUESS_MINUTES |= {"90": 0.3}
 MEASURES_TIME = ("18",)  # and is therefore executed when nothing else is
 DAY = 24 * 3600.0
 KERNEL_BYTES = 2e9  # that a notebook may take

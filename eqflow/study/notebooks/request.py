@@ -66,8 +66,13 @@ class Request:
 
     @property
     def home(self) -> Path:
-        """Where results go: a request that is not the profile's own never replaces the profile's results."""
-        return cache_dir() / "results" / self.variant if self.variant else self.results
+        """Where results go: a request that is not the profile's own never replaces the profile's results.
+
+        The papers' data at another profile's sizes are worth keeping: they have a place beside the profiles.
+        """
+        if not self.variant:
+            return self.results
+        return (self.results if self.variant == "real" else cache_dir() / "results") / self.variant
 
     @property
     def folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""What the papers say, and the verdict that the evidence of a run earns.
+"""What the papers say, what the notebooks beyond them state, and the verdicts that evidence earns.
 
 The rules stand in ``claims.yml`` before the run; :func:`judge` applies them; nothing else writes a verdict.
 """
@@ -15,6 +15,8 @@ import yaml
 
 from .rules import ClaimError, Evidence, listed, outcomes, untrained
 
+# Whose claims: of the two papers, and our own of the notebooks that go beyond them.
+PAPERS = {"motion": "paper 1, motions", "density": "paper 2, bijections", "beyond": "beyond both papers"}
 KINDS = ("identity", "direction", "number", "cost")
 VERDICTS = (
     "verified",
@@ -36,7 +38,7 @@ _OPTIONAL = ("unit", "better", "values", "sd", "rule")
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of one paper; fields as in ``claims.yml``. ``values`` is None where our source has none."""
+    """One claim, of a paper or ours; fields as in ``claims.yml``. ``values`` is None where none are known."""
 
     id: str
     paper: str
@@ -90,6 +92,8 @@ def _claim(entry: Any, where: str) -> Claim:
         raise ClaimError(
             f"{where}: unknown key {', '.join(unknown)}; expected {', '.join(_REQUIRED + _OPTIONAL)}"
         )
+    if entry["paper"] not in PAPERS:
+        raise ClaimError(f"{where}: unknown paper {entry['paper']!r}; expected one of {', '.join(PAPERS)}")
     if entry["kind"] not in KINDS:
         raise ClaimError(f"{where}: unknown kind {entry['kind']!r}; expected one of {', '.join(KINDS)}")
     if entry.get("better", "low") not in ("low", "high"):

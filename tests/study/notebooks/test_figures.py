@@ -159,3 +159,18 @@ def test_tables(tmp_path):
     rows = list(csv.reader((tmp_path / "errors.csv").read_text().splitlines()))
     assert rows[1] == ["a|b", "0.00123457", "1"]
     assert markdown_table(pd.DataFrame({"a": [None]})) == "| a |\n| --- |\n|  |\n"
+
+
+def contrast_with_white(color):
+    """Of WCAG 2: from 1 (white itself) to 21 (black)."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in mpl.colors.to_rgb(color)]
+    return 1.05 / (np.dot([0.2126, 0.7152, 0.0722], linear) + 0.05)
+
+
+@pytest.mark.parametrize("model", figures.STYLE)
+def test_every_models_line_and_label_can_be_seen_on_white(model):
+    assert contrast_with_white(figures.STYLE[model]["color"]) >= 3
+
+
+def test_a_yellow_line_could_not():
+    assert contrast_with_white("#F0E442") < 1.5 and contrast_with_white("black") == pytest.approx(21)

@@ -388,7 +388,8 @@ def test_a_request_that_is_not_the_profiles_own_touches_nothing_of_it(profile, v
     request = replace(profile.request, **CHANGES[variant])
     before = published(profile.root / "results")
     assert request.variant == variant
-    assert request.folder == profile.root / "cache/results" / variant / "smoke"
+    home = "results/real" if variant == "real" else f"cache/results/{variant}"
+    assert request.folder == profile.root / home / "smoke"
     if variant in ("budget0.5", "SEED=5"):
         notebooks = ["12"] if variant == "budget0.5" else ["01"]
         assert reproduce(replace(request, notebooks=notebooks)) == 0

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from eqflow.study.verdicts.claims import (
+    PAPERS,
     VERDICTS,
     Claim,
     ClaimError,
@@ -38,10 +39,14 @@ NUMBER = claim(
 # --- the register -------------------------------------------------------------------------------------------
 
 
-def test_register_holds_both_papers():
-    assert len(CLAIMS) == 40
-    assert [c for c in CLAIMS if c.startswith("A")] == [f"A{i}" for i in range(1, 25)]
-    assert [c for c in CLAIMS if c.startswith("B")] == [f"B{i}" for i in range(1, 17)]
+def test_register_holds_both_papers_and_what_is_beyond():
+    by_paper = {p: [c.id for c in CLAIMS.values() if c.paper == p] for p in PAPERS}
+    assert by_paper["motion"] == [f"A{i}" for i in range(1, 25)]
+    assert by_paper["density"] == [f"B{i}" for i in range(1, 17)]
+    numbers = [int(i.removeprefix("C")) for i in by_paper["beyond"]]
+    assert numbers == sorted(set(numbers)) and all(i[0] == "C" for i in by_paper["beyond"])
+    assert all(c.values is None for c in CLAIMS.values() if c.paper == "beyond")  # nothing is published
+    assert all(c.rule for c in CLAIMS.values() if c.paper == "beyond")
     assert CLAIMS["A2"].notebook == "01" and CLAIMS["B2"].notebook == "02"
 
 
@@ -73,6 +78,7 @@ LINE = "id: A1, paper: motion, where: x, says: y, notebook: 10"
     "text, message",
     [
         (f"- {{{LINE}, kind: identity, colour: red}}", "A1: unknown key colour"),
+        ("- {id: C1, paper: news, where: x, says: y, notebook: 50, kind: cost}", "C1: unknown paper 'news'"),
         (f"- {{{LINE}, kind: opinion}}", "A1: unknown kind 'opinion'"),
         (f"- {{{LINE}, kind: direction}}\n- {{{LINE}, kind: direction}}", "duplicate id 'A1'"),
         ("- {id: A1, kind: identity}", "A1: missing paper, where, says, notebook"),
