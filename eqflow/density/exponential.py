@@ -12,6 +12,7 @@ from eqflow.symmetry import PlanarGroup
 from eqflow.symmetry.steerable import PADDINGS, SteerableConv2d
 
 from .bijection import Bijection
+from .lipschitz import by_squaring
 
 
 def norm_bound(weight: Tensor) -> Tensor:
@@ -25,7 +26,11 @@ def norm_bound(weight: Tensor) -> Tensor:
     Returns:
         The sum of the taps' spectral norms, differentiable, ().
     """
-    return torch.linalg.matrix_norm(weight.flatten(2).permute(2, 0, 1), ord=2).sum()
+    taps = weight.flatten(2).permute(2, 0, 1)
+    if not taps.is_cuda:
+        return torch.linalg.matrix_norm(taps, ord=2).sum()
+    taps = taps.double()  # singular values would make the host wait
+    return by_squaring(taps.mH @ taps)[0].clamp(min=torch.finfo(taps.dtype).tiny).sqrt().sum().to(weight)
 
 
 def series_remainder(norm: float, terms: int) -> float:

@@ -86,6 +86,7 @@ class LinearTranslationCell(nn.Module):
         self.memory = nn.Parameter(torch.empty(hidden_channels, size, size)) if size > 1 else None
         nu = torch.tensor([[m.vx, m.vy] for m in self.motions], dtype=torch.float64)
         self.register_buffer("_nu", nu, persistent=False)  # (V, 2)
+        self._broken = (nu != nu.round()).any(0).tolist()  # velocities that are not whole: along x, along y
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -147,7 +148,7 @@ class LinearTranslationCell(nn.Module):
         ago = torch.arange(count - 1, -1, -1, device=waves.device)
         powers = self.transfer(size) ** ago.view(-1, 1, 1, 1)  # (T, K, H, W')
         right = (waves * powers).flatten(3).permute(3, 1, 0, 2).flatten(2)  # (F, T, B K)
-        left = torch.stack([self._phase(size, waves, int(s)) for s in ago], 1)  # (V, T, H, W')
+        left = torch.stack([self._phase(size, waves, s) for s in reversed(range(count))], 1)  # (V, T, H, W')
         left = left.flatten(2).permute(2, 0, 1)  # (F, V, T)
         found = (left @ right).view(*waves.shape[3:], -1, batch, k)
         return found.permute(3, 2, 4, 0, 1)
@@ -188,8 +189,7 @@ class LinearTranslationCell(nn.Module):
     def _kept(self, size: tuple[int, int]) -> Tensor:
         """1 for the frequencies that are used, 0 for the rest: float64 (H, W/2 + 1)."""
         kept = torch.ones(size[0], size[1] // 2 + 1, dtype=torch.float64, device=self._nu.device)
-        broken = (self._nu != self._nu.round()).any(0).tolist()  # along x, along y
-        bad = [way and n % 2 == 0 for way, n in zip(broken, (size[1], size[0]), strict=True)]
+        bad = [way and n % 2 == 0 for way, n in zip(self._broken, (size[1], size[0]), strict=True)]
         if any(bad) and self.nyquist == "refuse":
             raise ValueError(f"expected odd sides for velocities that are not whole; got frames of {size}")
         if self.nyquist == "zero":

@@ -19,7 +19,7 @@ from eqflow.density.context import ContextChain, ContextMixture
 from eqflow.density.video import VideoDensity
 from eqflow.motion import TranslationCell
 from eqflow.symmetry import MotionSet, Translation, cyclic
-from eqflow.training import Task
+from eqflow.training import Task, sent
 
 VALIDATION_SEED, TEST_SEED = 4_000_001, 4_000_002  # the same films for every model and seed
 HELD_OUT = 0.1  # share of the training images that is kept for validation
@@ -119,16 +119,27 @@ def nothing_learned(config: dict, velocity: tuple[int, int] = (0, 0)) -> dict[st
     return {name: -float(value.mean()) for name, value in found.items()}
 
 
+def loss_of(model: VideoDensity, config: dict, video: Tensor) -> Tensor:
+    """What is trained on: minus log p of films (B, T, 1, H, W), nats per pixel and frame."""
+    return -model.log_prob(video).mean() / config["canvas"] ** 2
+
+
+def empty_batch(config: dict, device: torch.device | str) -> Tensor:
+    """A batch in form, for those who count operations."""
+    side = config["canvas"]
+    return torch.empty(config["batch_size"], config["frames"], 1, side, side, device=device)
+
+
 def task(config: dict, seed: int, model: VideoDensity, device: torch.device) -> Task:
     """Fresh films at every step; validated on still ones; tested at every velocity of `test_speeds`."""
     source, generator = pictures(config, "train"), torch.Generator().manual_seed(seed)
     validation = held_out(config, "validation").to(device)
 
     def batch() -> Tensor:
-        return draw(source, config["batch_size"], config, generator).to(device)
+        return sent(draw(source, config["batch_size"], config, generator), device)
 
     def loss(video: Tensor) -> Tensor:
-        return -model.log_prob(video).mean() / config["canvas"] ** 2
+        return loss_of(model, config, video)
 
     def validate() -> float:
         with torch.no_grad():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from eqflow.motion.found import FoundMotionPredictor
 
-from .prediction import checksum, data_label, is_stand_in, loader, task
+from .prediction import checksum, data_label, empty_batch, is_stand_in, loader, loss_of, task
 
-__all__ = ["build", "checksum", "data_label", "is_stand_in", "loader", "task"]
+__all__ = ["build", "checksum", "data_label", "empty_batch", "is_stand_in", "loader", "loss_of", "task"]
 
 
 def build(config: dict) -> FoundMotionPredictor:

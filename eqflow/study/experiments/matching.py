@@ -5,9 +5,9 @@ from __future__ import annotations
 from eqflow.density import FlowMatching
 from eqflow.density.features import FeatureField
 
-from .likelihood import checksum, data_label, is_stand_in, loader, task
+from .likelihood import checksum, data_label, empty_batch, is_stand_in, loader, loss_of, task
 
-__all__ = ["build", "checksum", "data_label", "is_stand_in", "loader", "task"]
+__all__ = ["build", "checksum", "data_label", "empty_batch", "is_stand_in", "loader", "loss_of", "task"]
 
 
 def build(config: dict) -> FlowMatching:

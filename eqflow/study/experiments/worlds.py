@@ -11,7 +11,7 @@ from eqflow.data import WorldBatch, digit_world, load_digits, unseen_for
 from eqflow.motion import WorldMap
 from eqflow.motion.world_rivals import PublishedWorldMap, StillWindow, ViewGRU, ViewRecurrence
 from eqflow.symmetry import MotionSet, Translation
-from eqflow.training import Task
+from eqflow.training import Task, sent
 
 from .prediction import HELD_OUT, TEST_SEED, VALIDATION_SEED, checksum, data_label, is_stand_in, loader
 
@@ -19,10 +19,12 @@ __all__ = [
     "build",
     "checksum",
     "data_label",
+    "empty_batch",
     "errors",
     "held_out",
     "is_stand_in",
     "loader",
+    "loss_of",
     "nothing",
     "task",
 ]
@@ -98,6 +100,20 @@ def nothing(config: dict) -> dict[str, dict]:
     return {"black": black, "last frame": last}
 
 
+def loss_of(model: nn.Module, config: dict, films: tuple[Tensor, Tensor]) -> Tensor:
+    """What is trained on: the mean squared error of the predicted frames of films and their actions."""
+    (video, actions), shown = films, config["input_frames"]
+    return nn.functional.mse_loss(model(video[:, :shown], actions, config["horizon"]), video[:, shown:])
+
+
+def empty_batch(config: dict, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """A batch in form, for those who count operations."""
+    count, frames, view = config["batch_size"], config["input_frames"] + config["horizon"], config["view"]
+    sides = (view, view) if isinstance(view, int) else tuple(view)
+    video = torch.empty(count, frames, 1, *sides, device=device)
+    return video, torch.zeros(count, frames, 2, dtype=torch.long, device=device)
+
+
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
     """Films, loss, validation and test of one run; worlds are drawn anew for every batch."""
     images = load_digits(config["data"]).train
@@ -107,11 +123,10 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
 
     def batch() -> tuple[Tensor, Tensor]:
         films = draw(images, config["batch_size"], shown + horizon, config, generator)
-        return films.video.to(device), films.actions.to(device)
+        return sent(films.video, device), sent(films.actions, device)
 
     def loss(films: tuple[Tensor, Tensor]) -> Tensor:
-        video, actions = films
-        return nn.functional.mse_loss(model(video[:, :shown], actions, horizon), video[:, shown:])
+        return loss_of(model, config, films)
 
     def predict(frames: Tensor, actions: Tensor, ahead: int) -> Tensor:
         return model(frames.to(device), actions.to(device), ahead).cpu()
