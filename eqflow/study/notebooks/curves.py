@@ -26,14 +26,14 @@ def plot_seeds(ax, model: str, x: Any, y: Any, *, yscale: str = "log", **style: 
 
     Args:
         x: (n,) or (n, seeds).
-        y: (n, seeds).
+        y: (n, seeds); nan where a row has fewer seeds.
     """
     y = np.asarray(y, dtype=float)
     x = np.broadcast_to(np.asarray(x, dtype=float).reshape(len(y), -1), y.shape)
     style = style_of(model) | {"marker": ""} | style
     ax.set_yscale(yscale)
     ax.plot(x, y, **style | {"label": "_", "lw": 0.7, "alpha": 0.6})
-    ax.plot(x.mean(1), y.mean(1), **style | {"lw": 2.4})
+    ax.plot(x.mean(1), np.nanmean(y, axis=1), **style | {"lw": 2.4})
 
 
 def lead(

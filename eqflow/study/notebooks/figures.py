@@ -23,8 +23,8 @@ from PIL import Image
 
 from ..files import atomic_write, markdown_table, write_csv, write_json
 
-# Okabe-Ito, its three light hues darkened until lines and labels are 3:1 on white: told apart by readers with
-# any colour vision; marker and dash say it again without colour.
+# Okabe-Ito without its yellow, which white swallows, and with two light hues darkened until lines and labels
+# are 3:1 on white: told apart by readers with any colour vision; marker and dash say it again without colour.
 _STYLE = {
     "grnn": ("#D55E00", "o", "-", "G-RNN"),
     "grnn_matched": ("#B97800", "s", "--", "G-RNN, same seconds"),
@@ -52,7 +52,7 @@ _STYLE = {
     "convlstm": ("#000000", "h", "-.", "ConvLSTM"),
     "grnn_x8": ("#CC79A7", "*", ":", "G-RNN, 8x channels"),
     "cnn3d": ("#000000", "h", "-.", "3D-CNN"),
-    "one_frame": ("#8A7F00", "<", (0, (1, 1)), "one frame"),
+    "one_frame": ("#882255", "<", (0, (1, 1)), "one frame"),
     "plain": ("#D55E00", "o", "-", "plain"),
     "plain_augmented": ("#B97800", "s", "--", "plain, augmented"),
     "plain_averaged": ("#CC79A7", "X", ":", "plain, averaged over the orbit"),
@@ -66,7 +66,7 @@ _STYLE = {
     "polar8": ("#3C98D2", "h", ":", "polar map, D8"),
     "c16": ("#000000", "h", "-", "C16"),
     "d1": ("#3C98D2", "^", "-.", "D1"),
-    "d2": ("#8A7F00", "<", "-.", "D2"),
+    "d2": ("#882255", "<", "-.", "D2"),
     "d4": ("#0072B2", "D", "-", "D4"),
     "d8": ("#009E73", ">", "-", "D8"),
     "d16": ("#000000", "*", "-", "D16"),
