@@ -1,0 +1,164 @@
+"""What one training step of a run computes, moves and keeps: counted on tensors without numbers."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from eqflow.density.lipschitz import BoundedConv2d
+from eqflow.motion import by_hand
+
+from .spec import RunSpec
+
+aten = torch.ops.aten
+CONVOLUTIONS = {aten.convolution, aten._convolution, aten.convolution_backward}
+NO_KERNEL = {aten.detach, aten.empty, aten.empty_like, aten.new_empty, aten.empty_strided, aten.alias}
+NO_KERNEL |= {aten.new_empty_strided, aten._unsafe_view, aten.lift_fresh, aten.is_same_size}
+ADAM = 7  # numbers that an update reads or writes for each weight
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of one piece of work.
+
+    Attributes:
+        launches: operators that have a kernel.
+        convolutions: operations (a product and a sum are two) by channels, the fewer of in and out, rounded
+            up to a power of two: {"16": ...}.
+        products: operations of matrix products in single precision.
+        double: operations of those in double precision, complex ones counted as real.
+        moved: bytes that all other kernels read and write.
+        peak: the most bytes held at once, weights, gradients and Adam's moments included.
+    """
+
+    launches: int = 0
+    convolutions: dict[str, float] = field(default_factory=dict)
+    products: float = 0.0
+    double: float = 0.0
+    moved: float = 0.0
+    peak: float = 0.0
+
+    @property
+    def operations(self) -> float:
+        """All of them."""
+        return sum(self.convolutions.values()) + self.products + self.double
+
+
+class Counting(TorchDispatchMode):
+    """Counts what runs within, with `Count` as `count()`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launches, self.moved, self.live, self.peak = 0, 0.0, 0, 0
+        self.flop = Counter()
+        self._held: dict[int, weakref.ref] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        outputs = [x for x in _flat(found) if isinstance(x, Tensor)]
+        for x in outputs:
+            self._hold(x)
+        packet = func._overloadpacket
+        if func.is_view or packet in NO_KERNEL or not outputs:
+            return found
+        inputs = [x for x in _flat((*args, *(kwargs or {}).values())) if isinstance(x, Tensor)]
+        if not any(x.is_meta for x in (*inputs, *outputs)):
+            return found  # a table made on the host
+        self.launches += 1
+        if packet in flop_registry:
+            self._operations(packet, args, kwargs or {}, found, inputs)
+        else:
+            self.moved += sum(x.numel() * x.element_size() for x in (*inputs, *outputs))
+        return found
+
+    def _operations(self, packet, args, kwargs, found, inputs) -> None:
+        flop = flop_registry[packet](*args, **kwargs, out_val=found)
+        if packet in CONVOLUTIONS:
+            weight = inputs[2] if packet is aten.convolution_backward else inputs[1]
+            self.flop[str(2 ** math.ceil(math.log2(min(weight.shape[:2]))))] += flop
+        elif inputs[0].dtype in (torch.float64, torch.complex128):
+            self.flop["double"] += flop * (4 if inputs[0].is_complex() else 1)
+        else:
+            self.flop["products"] += flop * (4 if inputs[0].is_complex() else 1)
+
+    def _hold(self, x: Tensor) -> None:
+        storage = x.untyped_storage()
+        key, size = id(storage), storage.nbytes()
+        if not x.is_meta or key in self._held:
+            return
+
+        def free(_, key=key, size=size):
+            self.live -= size
+            del self._held[key]
+
+        self._held[key] = weakref.ref(storage, free)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+
+    def count(self) -> Count:
+        """What was seen so far."""
+        flop = dict(self.flop)
+        double, products = flop.pop("double", 0.0), flop.pop("products", 0.0)
+        return Count(self.launches, flop, products, double, self.moved, float(self.peak))
+
+
+def _flat(values):
+    for x in values if isinstance(values, (list, tuple)) else [values]:
+        if isinstance(x, (list, tuple)):
+            yield from _flat(x)
+        else:
+            yield x
+
+
+def counted(work: Callable[[], object]) -> Count:
+    """Of a call that works on tensors of the device "meta"."""
+    with by_hand.watched(), Counting() as counting:
+        work()
+        return counting.count()
+
+
+def on_meta(spec: RunSpec) -> nn.Module:
+    """The run's model without numbers; first weights are drawn, but not scaled to their norms, which takes long."""
+    norm = BoundedConv2d.operator_norm
+    BoundedConv2d.operator_norm = lambda layer, filter: filter.new_ones(())
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return spec.load_module().build(spec.config).to("meta")
+    finally:
+        BoundedConv2d.operator_norm = norm
+
+
+def count_step(spec: RunSpec) -> dict[str, Count]:
+    """"step": one step of training; "forward": the same batch without gradients, as in evaluation."""
+    model, module = on_meta(spec), spec.load_module()
+    batch = module.empty_batch(spec.config, "meta")
+    weights = list(model.parameters())
+    numbers = sum(p.numel() for p in weights)
+
+    def step() -> None:
+        module.loss_of(model, spec.config, batch).backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+
+    def forward() -> None:
+        with torch.no_grad():
+            module.loss_of(model, spec.config, batch)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # decides how many terms a roulette has
+        whole = counted(step)
+        model.eval()
+        for p in weights:
+            p.grad = None
+        part = counted(forward)
+    bytes_of = numbers * weights[0].element_size()
+    held = asdict(whole) | {"launches": whole.launches + 2, "moved": whole.moved + ADAM * bytes_of}
+    held["peak"] = whole.peak + 3 * bytes_of
+    return {"step": Count(**held), "forward": part}
