@@ -18,6 +18,7 @@ PY    := $(ENV)/bin/python
 SPACE := $(subst ,, )
 # Make splits names at spaces: those of a path to conda are escaped; .venv is relative for that reason too.
 STAMP := $(subst $(SPACE),\ ,$(ENV))/.eqflow-installed
+SITE  := $(subst $(SPACE),\ ,$(ENV))/.eqflow-site-installed
 RUN   := "$(PY)" -m eqflow.study
 
 # A relative EQFLOW_DATA means relative to here, wherever a notebook runs.
@@ -28,8 +29,8 @@ endif
 
 # A variable that nothing reads, such as SEED=3 or PROFIL=quick, would be passed over in silence.
 KNOWN   := PROFILE NB HOURS BUDGET DATA DEVICE MODEL FRESH ENGINE WORKERS PYTHON TORCH TORCH_INDEX
+KNOWN   += REPOSITORY EQFLOW_DATA EQFLOW_CACHE EQFLOW_PUBLISHED EQFLOW_SHARD_GB CONDA_PREFIX CONDA_DEFAULT_ENV
 KNOWN   += SUBMISSIONS COHORT SECONDS MEMORY_MB OUT EQFLOW_COHORT
-KNOWN   += EQFLOW_DATA EQFLOW_CACHE EQFLOW_PUBLISHED EQFLOW_SHARD_GB CONDA_PREFIX CONDA_DEFAULT_ENV
 GIVEN   := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN),$(GIVEN))
 ifneq ($(UNKNOWN),)
@@ -96,6 +97,17 @@ grade: $(STAMP) ## mark a folder of students' notebooks: make grade SUBMISSIONS=
 		$(if $(COHORT),EQFLOW_COHORT="$(COHORT)") "$(PY)" -m eqflow.course grade "$(SUBMISSIONS)" \
 		$(foreach o,SECONDS MEMORY_MB WORKERS OUT,$(if $($(o)),--$(shell echo $(o) | tr A-Z_ a-z-) "$($(o))"))
 
+.PHONY: site
+site: $(SITE) ## the book on the web, from the published results, into build/site (PROFILE=quick)
+	@"$(PY)" site/build.py $(if $(PROFILE),--profile "$(PROFILE)") $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
+		$(if $(filter-out 0,$(FRESH)),--fresh)
+
+# What the site needs beside the default: on its first call only.
+$(SITE): site/requirements.lock $(STAMP)
+	@echo "eqflow: installing what the site needs into $(ENV) (once)"
+	@"$(PY)" -m pip install --quiet -r site/requirements.lock
+	@touch "$(ENV)/.eqflow-site-installed"
+
 .PHONY: lab
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	@"$(ENV)/bin/jupyter" lab notebooks
@@ -121,6 +133,8 @@ lock: $(STAMP) ## renew requirements.lock from pyproject.toml (for maintainers; 
 	@"$(PY)" -m pip install --quiet uv
 	@"$(PY)" -m uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-annotate --no-header \
 		--upgrade pyproject.toml -o requirements.lock
+	@"$(PY)" -m uv pip compile --quiet --universal --python-version 3.10 --extra site --no-annotate --no-header \
+		--upgrade --constraint requirements.lock pyproject.toml -o site/requirements.lock
 
 .PHONY: clean
 clean: ## remove the environment and the work in progress; results/ stays

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 SCHEDULES = ("constant", "cosine")
+LOOK_EVERY = 16  # steps on a GPU between two reads of losses and gradient norms, for which the host waits
 
 
 class TrainingError(RuntimeError):
@@ -95,11 +96,11 @@ class Average:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.values[name].lerp_(value, 1 - decay)
-            else:
-                self.values[name].copy_(value)
+        state = model.state_dict()
+        moving = [name for name, value in state.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.values[n] for n in moving], [state[n] for n in moving], 1 - decay)
+        for name in state.keys() - set(moving):
+            self.values[name].copy_(state[name])
 
     @contextmanager
     def lent_to(self, model: nn.Module) -> Iterator[None]:
@@ -110,6 +111,13 @@ class Average:
             yield
         finally:
             model.load_state_dict(own)
+
+
+def sent(x: Tensor, device: torch.device | str) -> Tensor:
+    """A batch on its way to where the model is; on a GPU nobody waits until it is there."""
+    if torch.device(device).type != "cuda" or x.is_cuda:
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
 
 
 def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -149,7 +157,11 @@ def train(
         save: gets the state about every `save_seconds` and after the last step. It holds tensors, numbers,
             strings, lists and dicts only (loadable with `weights_only=True`); what it holds changes with the
             next step.
-        progress: called with (step, loss) after each step.
+        progress: called with (step, loss) after each step; on a GPU every `LOOK_EVERY` steps.
+
+    On a GPU no step waits for the device: losses and norms are read, and found to be finite or not, every
+    `LOOK_EVERY` steps and before a validation or a save. From the first step that is not finite on weights
+    stand still until then.
 
     Raises:
         TrainingError: at a loss, gradient or validation column that is not finite; the weights are still the
@@ -178,6 +190,8 @@ def train(
     settings |= {"best": task.best, "better": task.better}
     if schedule != "constant":
         settings["steps"] = steps
+    watch = _Watch(optimizer, steps, lr)
+    look_every = LOOK_EVERY if any(p.is_cuda for p in parameters) and optimizer.defaults["fused"] else 1
     start, seconds, data_seconds, history, losses, best = 0, 0.0, 0.0, [], [], None
     if resume is not None:
         check_state(resume, model, optimizer, task, settings, steps)
@@ -214,21 +228,24 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss = task.loss(batch)
         loss.backward()
-        norm = float(nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip))
-        value = float(loss.detach())
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            raise TrainingError(
-                f"expected a finite loss and gradient; got loss {value:.3g}, gradient norm {norm:.3g} "
-                f"at step {step} of {steps} (learning rate {lr:g})"
-            )
+        norm = nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip)
+        watch.see(step, loss.detach(), norm)
+        if look_every == 1:
+            losses += watch.read()
+        else:
+            watch.stand_still()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, lr=lr, steps=steps, schedule=schedule, warmup=warmup)
         optimizer.step()
         if average:
             average.update(model, step)
-        losses.append(value)
+        validates = step % val_every == 0 or step == steps
+        saves = save and (step == steps or time.perf_counter() - saved_at >= save_seconds)
+        look = step % look_every == 0 or validates or saves
+        if look:
+            losses += watch.read()
         seconds += time.perf_counter() - began
-        if step % val_every == 0 or step == steps:
+        if validates:
             with average.lent_to(model) if average else nullcontext():
                 columns = validated(model, task, step, steps)
                 row = {"step": step, "seconds": seconds, "train_loss": math.fsum(losses) / len(losses)}
@@ -237,16 +254,51 @@ def train(
                 if task.best and _is_better(columns[task.best], best, task.better):
                     best = {"row": len(history) - 1, "value": columns[task.best]}
                     best["model"] = copied(model.state_dict())
-        if save and (step == steps or time.perf_counter() - saved_at >= save_seconds):
+        if saves:
             save(state(step))
             saved_at = time.perf_counter()
-        if progress:
-            progress(step, value)
+        if progress and look:
+            progress(step, watch.last)
     if best:
         model.load_state_dict(best["model"])
     elif average:
         model.load_state_dict(average.values)
     return Trained(history, seconds, data_seconds, history[best["row"] if best else -1])
+
+
+class _Watch:
+    """Losses and gradient norms of the last steps, where they were computed, until somebody reads them."""
+
+    def __init__(self, optimizer: torch.optim.Adam, steps: int, lr: float) -> None:
+        self.optimizer, self.steps, self.lr, self.seen, self.bad = optimizer, steps, lr, [], None
+        self.last = math.nan
+
+    def see(self, step: int, loss: Tensor, norm: Tensor) -> None:
+        """Keep those of a step, before its update."""
+        self.seen.append((step, loss, norm))
+
+    def stand_still(self) -> None:
+        """Let the updates from this one on do nothing if its loss or gradient is not finite."""
+        _, loss, norm = self.seen[-1]
+        bad = (~(loss + norm).isfinite()).float()
+        self.bad = bad if self.bad is None else self.bad.maximum(bad)
+        self.optimizer.found_inf = self.bad  # what gradient scalers tell the fused update
+
+    def read(self) -> list[float]:
+        """The losses since the last time; TrainingError at the first step that is not finite."""
+        if not self.seen:
+            return []
+        steps, *pairs = zip(*self.seen, strict=True)
+        losses, norms = torch.stack([torch.stack(numbers).double() for numbers in pairs]).tolist()
+        self.seen = []
+        for step, value, norm in zip(steps, losses, norms, strict=True):
+            if not (math.isfinite(value) and math.isfinite(norm)):
+                raise TrainingError(
+                    f"expected a finite loss and gradient; got loss {value:.3g}, gradient norm {norm:.3g} "
+                    f"at step {step} of {self.steps} (learning rate {self.lr:g})"
+                )
+            self.last = value
+        return losses
 
 
 def validated(model: nn.Module, task: Task, step: int, steps: int) -> dict[str, float]:

@@ -216,6 +216,8 @@ class GCoupling(Bijection):
         if soft and None in size:
             raise ValueError(f"expected a fixed size for a soft scale network; got {tuple(size)}")
         self.register_buffer("mask", mask)
+        free = None if mask is None else (~mask).flatten().nonzero()[:, 0]
+        self.register_buffer("free", free, persistent=False)  # pixels that are changed
         options = {"hidden_fields": hidden_fields, "depth": depth, "kernel_size": kernel_size}
         options |= {"inner_kernel_size": inner_kernel_size, "padding": padding, "classes": classes}
         self.joint = None
@@ -269,10 +271,10 @@ class GCoupling(Bijection):
         if self.mask is None:
             bent, log_slope = rational_quadratic(v, bends, inverse=inverse)
             return bent, log_slope.flatten(1).sum(1)
-        free = (~self.mask).flatten().nonzero()[:, 0]  # the others would cost as much
-        few, bends = v.flatten(2)[..., free], bends.flatten(2, 3)[:, :, free]
+        # the others would cost as much
+        few, bends = v.flatten(2)[..., self.free], bends.flatten(2, 3)[:, :, self.free]
         bent, log_slope = rational_quadratic(few, bends, inverse=inverse)
-        return v.flatten(2).index_copy(2, free, bent).view_as(v), log_slope.flatten(1).sum(1)
+        return v.flatten(2).index_copy(2, self.free, bent).view_as(v), log_slope.flatten(1).sum(1)
 
     def _encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, v = self._split(x)

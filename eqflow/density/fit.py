@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from eqflow.fitting import fit as fit_task
 from eqflow.fitting import split
-from eqflow.training import Task, Trained
+from eqflow.training import Task, Trained, sent
 
 from .bits import require_noise
 from .elementwise import ActNorm, dequantize, initialize
@@ -123,7 +123,7 @@ def fit(
 
     def shown(pixels: Tensor, noise: torch.Generator) -> Tensor:
         x = dequantize(pixels.cpu(), noise, levels=levels) if integers else pixels
-        return x.to(device, dtype)
+        return sent(x, device).to(dtype)
 
     def loss_of(x: Tensor, labels: Tensor | None) -> Tensor:
         """Per event, in the units of the history."""

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eqflow.symmetry import PlanarGroup
+from eqflow.symmetry.constants import made_once
 from eqflow.symmetry.steerable import SteerableConv2d
 
 from .bases import StandardNormal
@@ -233,7 +234,7 @@ class PlaneField(nn.Module):
         self.net = _net(2, width, 2)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:  # (B, 2), (B,) -> (B, 2)
-        elements = torch.stack([self.group.matrix(g) for g in self.group]).to(x)
+        elements = _matrices(self.group, x.dtype, x.device)
         moved = torch.einsum("gij,bj->gbi", elements, x)
         time = _of_time(t).expand(len(elements), -1, -1)
         found = self.net(torch.cat([_of_space(moved), time], -1))
@@ -254,6 +255,12 @@ class RadialField(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:  # (B, 2), (B,) -> (B, 2)
         radius = (x.square().sum(1, keepdim=True) + 1e-6).sqrt()  # smooth at 0
         return self.net(torch.cat([_of_space(radius), _of_time(t)], 1)) * x
+
+
+@made_once(maxsize=64)
+def _matrices(group: PlanarGroup, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Of every element, (|G|, 2, 2)."""
+    return torch.stack([group.matrix(g) for g in group]).to(device, dtype)
 
 
 def _of_space(x: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ image that has converged into one component does not see the others.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
@@ -21,11 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eqflow.symmetry.constants import made_once
 from eqflow.symmetry.linear import GroupLinear
 from eqflow.symmetry.steerable import SteerableConv2d
 
 SQUARINGS = 20
-LARGEST_ON_GPU = 32  # beyond, cuSOLVER's batched eigenvalues become slower by orders of magnitude
+BETWEEN_SCALINGS = 4  # squarings in which numbers stay far above the smallest
 NUMBERS_AT_ONCE = 2**20  # of Gram matrices
 
 
@@ -41,22 +41,23 @@ def largest_eigenvalue(gram: Tensor) -> Tensor:
     """Of Gram matrices (..., s, s), float64 or complex128: (...)."""
     if gram.shape[-1] == 1:
         return gram[..., 0, 0].real
-    if _too_large(gram):
+    if _waits(gram):
         return by_squaring(gram)[0]
     return torch.linalg.eigvalsh(gram)[..., -1]
 
 
 def eigenvector(gram: Tensor) -> Tensor:
     """Of the largest eigenvalue of one Gram matrix (s, s), of norm 1: (s,)."""
-    if _too_large(gram):
+    if _waits(gram):
         projector = by_squaring(gram)[1]
-        column = projector[:, projector.diagonal().real.argmax()]
+        column = projector.index_select(1, projector.diagonal().real.argmax()[None])[:, 0]
         return column / column.norm()
     return torch.linalg.eigh(gram)[1][:, -1]
 
 
-def _too_large(gram: Tensor) -> bool:
-    return gram.is_cuda and gram.shape[-1] > LARGEST_ON_GPU
+def _waits(gram: Tensor) -> bool:
+    """Whether the host would wait for eigenvalues: on a GPU, for their status. Counts on meta tensors are a GPU's."""
+    return gram.is_cuda or gram.is_meta
 
 
 def by_squaring(gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,13 +69,17 @@ def by_squaring(gram: Tensor) -> tuple[Tensor, Tensor]:
     Source: Delattre et al., Efficient Bound of Lipschitz Constant for Convolutional Layers by Gram Iteration
     (2023), with the trace in place of the Frobenius norm.
     """
-    log = 0.0
+    traces = []
     for squaring in range(SQUARINGS + 1):
-        trace = gram.diagonal(dim1=-2, dim2=-1).real.sum(-1).clamp(min=torch.finfo(gram.dtype).tiny)
-        log, gram = log + trace.log() / 2**squaring, gram / trace[..., None, None]
+        if squaring % BETWEEN_SCALINGS == 0:
+            trace = gram.diagonal(dim1=-2, dim2=-1).real.sum(-1).clamp_(min=torch.finfo(gram.dtype).tiny)
+            traces.append(trace)
+            gram = gram / trace[..., None, None]
         if squaring < SQUARINGS:
             gram = gram @ gram
-    return log.exp(), gram
+    logs = torch.stack(traces, -1).log_()
+    shares = [0.5**squaring for squaring in range(0, SQUARINGS + 1, BETWEEN_SCALINGS)]
+    return sum(log * share for log, share in zip(logs.unbind(-1), shares, strict=True)).exp(), gram
 
 
 def convolution_norm(filter: Tensor, size: tuple[int, int], padding: str) -> Tensor:
@@ -142,8 +147,8 @@ def _most_stretched(filter: Tensor, size: tuple[int, int], padding: str) -> Tens
     """The plane wave (k, k) of the frequency whose matrix gives the norm."""
     k, signs = filter.shape[-1], 2 if padding == "zero" else 1
     height, width = (length + (k // 2 if padding == "zero" else 0) for length in size)
-    down = torch.from_numpy(_waves(height, height, signs, k)).to(filter.device)
-    right = torch.from_numpy(_waves(width, width // 2 + 1, signs, k)).to(filter.device)  # filters are real
+    down = _waves(height, height, signs, k, filter.device)
+    right = _waves(width, width // 2 + 1, signs, k, filter.device)  # filters are real
     # Gram matrices are Fourier sums of the filter's correlation with itself, (in, in, 2 k - 1, 2 k - 1).
     products = torch.einsum("csl,crt->srtl", filter.flip(2, 3).flatten(2), filter.flatten(2))
     sums = F.fold(products.flatten(1, 2), 2 * k - 1, k).to(down.dtype)
@@ -151,16 +156,20 @@ def _most_stretched(filter: Tensor, size: tuple[int, int], padding: str) -> Tens
     parts = down.split(1 + NUMBERS_AT_ONCE // sums[..., 0].numel(), 1)  # of the rows, to bound the memory
     grams = (torch.einsum("aip,bjsrp->abijsr", part, sums) for part in parts)
     squares = torch.cat([largest_eigenvalue(gram) for gram in grams], 2)
-    found = (squares == squares.amax((2, 3)).min()).flatten().int().argmax()  # the torus with the least
-    a, b, i, j = np.unravel_index(int(found), squares.shape)
-    return down[a, i, k - 1 :, None] * right[b, j, k - 1 :]
+    found = (squares == squares.amax((2, 3)).min()).flatten().int().argmax()[None]  # the torus with the least
+    (_, b, i, j), rest = squares.shape, found  # its place, as the device knows it
+    j, rest = rest % j, rest // j
+    i, rest = rest % i, rest // i
+    a, b = rest // b, rest % b
+    wave_down = down.flatten(0, 1).index_select(0, a * down.shape[1] + i)[0, k - 1 :]
+    return wave_down[:, None] * right.flatten(0, 1).index_select(0, b * right.shape[1] + j)[0, k - 1 :]
 
 
-@functools.cache
-def _waves(length: int, count: int, signs: int, k: int) -> np.ndarray:
+@made_once(maxsize=256)
+def _waves(length: int, count: int, signs: int, k: int, device: torch.device) -> Tensor:
     """exp(i w p), (signs, count, 2 k - 1), |p| < k: w = 0, 1, ... or 1/2, 3/2, ... times 2 pi / length."""
     turns = (np.arange(count) + np.arange(signs)[:, None] / 2) / length
-    return np.exp(2j * np.pi * turns[..., None] * np.arange(1 - k, k))
+    return torch.from_numpy(np.exp(2j * np.pi * turns[..., None] * np.arange(1 - k, k))).to(device)
 
 
 class BoundedConv2d(nn.Module):

@@ -19,6 +19,7 @@ Source: Chen et al., Residual Flows (2019), equations 6 to 8; used in Bose et al
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -116,6 +117,8 @@ def roulette(
         rate: .5 (geometric) or 2 (poisson) by default.
         probes: At least 1.
         generator: Of the probes and of N, on the device of x.
+
+    N is drawn on the host, also from a generator of a GPU: by its state, so that no step waits for a number.
     """
     _require(probes=probes)
     if exact_terms < 0:
@@ -125,11 +128,19 @@ def roulette(
     rate = TAILS[tail] if rate is None else rate
     if rate <= 0 or (tail == "geometric" and rate >= 1):
         raise ValueError(f"expected a positive rate, below 1 if geometric; got {rate} ({tail})")
-    uniform = torch.rand(probes, dtype=torch.float64, device=x.device, generator=generator).tolist()
+    uniform = torch.rand(probes, dtype=torch.float64, generator=_on_the_host(generator)).tolist()
     weights = [[1.0] * exact_terms + tail_weights(u, tail, rate) for u in uniform]
     n = max(map(len, weights))
     padded = torch.tensor([row + [0.0] * (n - len(row)) for row in weights], dtype=torch.float64)
     return _over_probes(weighted_series(x, y, signs(x, probes, generator), padded))
+
+
+def _on_the_host(generator: torch.Generator | None) -> torch.Generator | None:
+    """Itself, or for one of another device a generator that its seed and its place in the stream decide."""
+    if generator is None or generator.device.type == "cpu":
+        return generator
+    digest = hashlib.sha256(generator.get_state().numpy().tobytes()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 2)
 
 
 def tail_weights(uniform: float, tail: str, rate: float) -> list[float]:
@@ -160,7 +171,7 @@ def weighted_series(x: Tensor, y: Tensor, probes: Tensor, weights: Tensor) -> Te
     Args:
         x, y: As in `exact`.
         probes: (P, B, ...).
-        weights: (P, n).
+        weights: (P, n), on the CPU: what is drawn there reaches a GPU as the numbers of its operations.
 
     Returns:
         (P, B).
@@ -169,12 +180,12 @@ def weighted_series(x: Tensor, y: Tensor, probes: Tensor, weights: Tensor) -> Te
     value = torch.zeros(probes.shape[:2], dtype=x.dtype, device=x.device)
     if n == 0:
         return value
-    signed = weights.to(x) * torch.tensor([1.0, -1.0]).repeat(n)[:n].to(x)
-    for k, weight in enumerate(signed.unbind(1), 1):
-        bracket = bracket + weight.view(-1, *[1] * x.ndim) * rows
+    for k, column in enumerate(zip(*weights.tolist(), strict=True), 1):
+        column = [weight if k % 2 else -weight for weight in column]
+        bracket = bracket + _scaled(rows, column)
         if k < n:
             rows = _products(rows, x, y)
-            value = value + (1 / k - 1 / n) * weight[:, None] * _dot(rows, probes)
+            value = value + _scaled(_dot(rows, probes), [(1 / k - 1 / n) * weight for weight in column])
     last = _dot(_products(bracket, x, y, create_graph=torch.is_grad_enabled()), probes)
     return value + last.detach() / n + (last - last.detach())
 
@@ -197,6 +208,13 @@ def _products(rows: Tensor, x: Tensor, y: Tensor, create_graph: bool = False) ->
     return torch.autograd.grad(
         y, x, rows, retain_graph=True, create_graph=create_graph, is_grads_batched=True
     )[0]
+
+
+def _scaled(rows: Tensor, numbers: list[float]) -> Tensor:
+    """Row p times number p."""
+    if len(set(numbers)) == 1:
+        return rows * numbers[0]
+    return torch.stack([row * number for row, number in zip(rows, numbers, strict=True)])
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

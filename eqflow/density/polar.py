@@ -124,6 +124,8 @@ class AngularMap(Bijection):
             raise ValueError(f"expected one harmonic or more; got {harmonics}")
         self.group = group
         self.coefficients = nn.Parameter(torch.zeros(KNOTS + 1, harmonics))
+        choose = torch.tensor([math.comb(KNOTS, i) for i in range(KNOTS + 1)], dtype=torch.get_default_dtype())
+        self.register_buffer("choose", choose, persistent=False)
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -134,8 +136,7 @@ class AngularMap(Bijection):
         """2 A_m (B, K) of points, m = 1 .. K; a function of their radii."""
         chance = -torch.expm1(-x.square().sum(1, keepdim=True) / 2)  # of a smaller radius
         k = torch.arange(KNOTS + 1, dtype=x.dtype, device=x.device)
-        choose = torch.tensor([math.comb(KNOTS, i) for i in range(KNOTS + 1)], dtype=x.dtype, device=x.device)
-        bernstein = choose * chance**k * (1 - chance) ** (KNOTS - k)
+        bernstein = self.choose * chance**k * (1 - chance) ** (KNOTS - k)
         c = torch.cat([torch.ones_like(chance), bernstein @ self.coefficients], 1)  # (B, K + 1)
         size = c.shape[1]
         products = [(c[:, m:] * c[:, : size - m]).sum(1) for m in range(size)]

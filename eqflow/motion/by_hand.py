@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 ORDINARY = (Tensor, nn.Parameter)
+_watched = False
 
 
 class ByHand(torch.autograd.Function):
@@ -24,19 +26,36 @@ class ByHand(torch.autograd.Function):
     @classmethod
     def call(cls, *args):
         """The function; `plain` where somebody looks at its operations, or where there is nothing to do."""
-        return (cls.plain if _seen_through(x for x in args if isinstance(x, Tensor)) else cls.apply)(*args)
+        return (cls.plain if seen_through(x for x in args if isinstance(x, Tensor)) else cls.apply)(*args)
 
 
-def _seen_through(tensors: Iterable[Tensor]) -> bool:
-    """Under `torch.func`, `torch.compile`, `torch.export`, `torch.jit.trace`, forward-mode derivatives, a
-    dispatch mode; for tensors that are fake, meta, of a class of their own, or empty."""
+@contextmanager
+def watched() -> Iterator[None]:
+    """Dispatch modes, meta tensors and tensors of a class of their own get the functions as written, too.
+
+    For those who count the operations of a training step, and may not change them by looking.
+    """
+    global _watched
+    before, _watched = _watched, True
+    try:
+        yield
+    finally:
+        _watched = before
+
+
+def seen_through(tensors: Iterable[Tensor]) -> bool:
+    """Are the operations looked at: under `torch.func`, `torch.compile`, `torch.export`, `torch.jit.trace`,
+    forward-mode derivatives, a dispatch mode; for tensors that are fake, meta, of a class of their own, or
+    empty?"""
+    tensors = list(tensors)
     return (
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()
         or torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack() > 0
         or forward_ad._current_level >= 0
-        or any(type(x) not in ORDINARY or x.is_meta or x.numel() == 0 for x in tensors)
+        or any(x.numel() == 0 for x in tensors)
+        or (not _watched and torch._C._len_torch_dispatch_stack() > 0)
+        or (not _watched and any(type(x) not in ORDINARY or x.is_meta for x in tensors))
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from eqflow.fitting import fit as fit_task
 from eqflow.fitting import split
-from eqflow.training import Task, Trained
+from eqflow.training import Task, Trained, sent
 
 Sampler = Callable[[int, torch.Generator], Tensor]
 DRAWN_TO_VALIDATE = 64  # videos, from a sampler
@@ -77,7 +77,7 @@ def fit(
 
     def shown(video: Tensor) -> Tensor:
         scale = 1 if video.is_floating_point() else 255
-        return video.to(parameter.device, parameter.dtype) / scale
+        return sent(video, parameter.device).to(parameter.dtype) / scale
 
     def batch() -> Tensor:
         if not isinstance(videos, Tensor):

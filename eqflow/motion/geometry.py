@@ -67,7 +67,7 @@ def geometry(shifts: Shifts, taps: Taps, count: int, height: int, width: int, pa
         return Gather(torch.stack(planes).flatten().to(device), (len(planes), len(ys), len(xs)))
 
     def some(slices):
-        return Slices(None if len(slices) == count else torch.tensor(slices, device=device), count)
+        return Slices(None if len(slices) == count else torch.tensor(slices).to(device), count)
 
     def back(moves):
         return [(-vx, -vy) for vx, vy in moves]

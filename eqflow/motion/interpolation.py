@@ -39,34 +39,51 @@ INTERPOLATIONS = {  # name: (half the support in pixels, weight at distance d >=
 }
 
 
-class Table(NamedTuple):
-    """A sparse linear map of pixels: output pixel i sums taps offsets[i] to offsets[i + 1]."""
+class Table:
+    """A sparse linear map of pixels: output pixel i sums taps offsets[i] to offsets[i + 1].
 
-    rows: Tensor
-    offsets: Tensor
-    weights: Tensor
-    at: Tensor  # the output pixel of every tap
+    Args:
+        rows: The pixel that every tap reads.
+        offsets: Pixels + 1.
+        weights: Of every tap.
+        at: The output pixel of every tap.
+    """
+
+    def __init__(self, rows: Tensor, offsets: Tensor, weights: Tensor, at: Tensor):
+        self.rows, self.offsets, self.weights, self.at = rows, offsets, weights, at
+        self._all: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # for as many samples in one call
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, H, W, K) -> (B, H, W, K)."""
-        out = [
-            F.embedding_bag(
-                self.rows,
-                sample.flatten(0, 1),
-                self.offsets,
-                mode="sum",
-                per_sample_weights=self.weights,
-                include_last_offset=True,
-            )
-            for sample in x
-        ]
+        """(B, H, W, K) -> (B, H, W, K): on a CPU sample by sample, which is easy on its caches."""
+        if x.device.type != "cpu":
+            return _summed(*self._of_samples(len(x)), x.flatten(0, 2)).view(x.shape)
+        out = [_summed(self.rows, self.offsets, self.weights, sample.flatten(0, 1)) for sample in x]
         return torch.stack(out).view(x.shape)
+
+    def _of_samples(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The table of `count` samples, one after the other in memory."""
+        if count not in self._all:
+            pixels, taps = len(self.offsets) - 1, len(self.rows)
+            sample = torch.arange(count, device=self.rows.device)[:, None]
+            ends = (self.offsets[1:] + taps * sample).flatten()
+            self._all[count] = (
+                (self.rows + pixels * sample).flatten(),
+                torch.cat([self.offsets[:1], ends]),
+                self.weights.repeat(count),
+            )
+        return self._all[count]
 
     def plain(self, x: Tensor) -> Tensor:
         """The same in operations that batch and trace."""
         x = x.flatten(1, 2)
         taps = x.index_select(1, self.rows) * self.weights[:, None]
         return torch.zeros_like(x).index_add(1, self.at, taps)
+
+
+def _summed(rows: Tensor, offsets: Tensor, weights: Tensor, x: Tensor) -> Tensor:
+    """(pixels, K) -> (pixels, K)."""
+    options = {"per_sample_weights": weights, "include_last_offset": True}
+    return F.embedding_bag(rows, x, offsets, mode="sum", **options)
 
 
 class Turn(NamedTuple):

@@ -104,15 +104,15 @@ class _MovingStep(ByHand):
         for here in _walk(b, step):
             z, x = None, h[here]
             for tap, w in zip(where.taps, kernels, strict=True):
-                z = _add_at(z, tap.targets, _conv(tap.read(x), w))
+                z = _add_at(z, tap.targets, conv(tap.read(x), w))
             z = z if where.spread is None else where.spread(z)
             z = z if u is None else z.add_(_five(u[here], 1))
             z = ACTIVATIONS[nonlinearity][0](z, z if out is None else out[here])
             if pool:
                 best = z.amax(1)
-                pooled = _put(pooled, here, best, b)
+                pooled = put(pooled, here, best, b)
             if not keep:
-                first = _put(first, here, _first_maximum(z, best), b)
+                first = put(first, here, _first_maximum(z, best), b)
         out = z if keep and out is None else out
         out = out.squeeze(1) if inputs[0].ndim == 4 else out
         ctx.rest = where, step, v, nonlinearity, private, u is not None and u.ndim == 5
@@ -152,21 +152,21 @@ class _MovingStep(ByHand):
                 mine = private or grad_pooled is not None
                 d = activation_grad(d, state, d if mine else torch.empty_like(d))
             if need_u and lifted:  # a copy, since dh may come to lie where d is
-                du = _put(du, here, d.clone(), b)
+                du = put(du, here, d.clone(), b)
             elif need_u:
-                du = _put(du, here, d.sum(1) if v > 1 else d[:, 0], b)
+                du = put(du, here, d.sum(1) if v > 1 else d[:, 0], b)
             d = d if where.spread is None else where.unspread(d).sum(1, keepdim=True)
             dx, x = None, h[here]
             for i, tap in enumerate(where.taps):
                 moved = tap.read_back(d) if need_h or not narrow else None
                 if need_h:
-                    dx = _add_at(dx, tap.sources, _conv(moved, transposed[i]))
+                    dx = _add_at(dx, tap.sources, conv(moved, transposed[i]))
                 if need_w and narrow:
-                    dw[i] += _weight_grad(tap.read(x), tap.targets.take(d), kernel).to(exact)
+                    dw[i] += weight_grad(tap.read(x), tap.targets.take(d), kernel).to(exact)
                 elif need_w:
-                    dw[i] += _weight_grad(moved, tap.sources.take(x), kernel).to(exact)
+                    dw[i] += weight_grad(moved, tap.sources.take(x), kernel).to(exact)
             if need_h:
-                dh = _put(dh, here, dx, b)
+                dh = put(dh, here, dx, b)
         if need_h:
             dh = dh.view(shapes[0])
         if not need_w:
@@ -182,7 +182,7 @@ class _MovingStep(ByHand):
         moved = [x.roll((vy, vx), (1, 2)) for x, (vx, vy) in zip(h.unbind(1), shifts, strict=True)]
         sums = [0] * len(moved)
         for (sources, targets), w in zip(taps, weight.unbind(2), strict=True):
-            z = _conv(_wrapped(torch.stack([moved[s] for s in sources], 1), w.shape[-1] // 2), w)
+            z = conv(_wrapped(torch.stack([moved[s] for s in sources], 1), w.shape[-1] // 2), w)
             for target, part in zip(targets, z.unbind(1), strict=True):
                 sums[target] = sums[target] + part
         z = torch.stack(sums, 1)
@@ -201,7 +201,13 @@ def _walk(batch: int, step: int) -> list[slice]:
     return [slice(i, i + step) for i in range(0, batch, step)]
 
 
-def _put(whole: Tensor | None, here: slice, part: Tensor, batch: int) -> Tensor:
+def chunks(x: Tensor, width: int) -> list[slice]:
+    """Parts of a batch (B, ..., K) that fit the cache with `width` numbers for K; all of it on a GPU."""
+    size = width * x[0, ..., 0].numel() * x.element_size()
+    return _walk(len(x), max(1, CHUNK_BYTES // size) if x.device.type == "cpu" else len(x))
+
+
+def put(whole: Tensor | None, here: slice, part: Tensor, batch: int) -> Tensor:
     """Write a part of the batch into the whole; a part that is all of it becomes the whole, uncopied."""
     if len(part) == batch:
         return part
@@ -237,14 +243,14 @@ def _kernels(weight: Tensor) -> list[Tensor]:
     return [w.contiguous(memory_format=torch.channels_last) for w in weight.unbind(2)]
 
 
-def _conv(padded: Tensor, weight: Tensor) -> Tensor:
+def conv(padded: Tensor, weight: Tensor) -> Tensor:
     """(b, V, H + k - 1, W + k - 1, C) with (K, C, k, k) -> (b, V, H, W, K)."""
     z = torch.conv2d(_images(padded), weight).permute(0, 2, 3, 1)
     return z.reshape(*padded.shape[:2], *z.shape[1:])
 
 
-def _weight_grad(padded: Tensor, grad: Tensor, kernel: Sequence[int]) -> Tensor:
-    """Gradient of the weight of `_conv` from its padded input and its output's gradient.
+def weight_grad(padded: Tensor, grad: Tensor, kernel: Sequence[int]) -> Tensor:
+    """Gradient of the weight of `conv` from its padded input and its output's gradient.
 
     From the padded *gradient* and the unpadded *input* it is that of the transposed convolution.
     """

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from eqflow.symmetry.steerable import SteerableConv2d
 
 from .cells import CircularConv, TranslationCell, whole
+from .decoding import Decoding
 from .rotation import RotationCell
 from .state import State
 
@@ -79,6 +80,11 @@ class FramePredictor(nn.Module):
             pooled = layer(pooled, "linear" if last else "relu", *([] if weight is None else [weight]))
         return pooled.permute(0, 3, 1, 2)
 
+    def _decoding(self, filters: list[Tensor | None], frames: Tensor) -> Decoding:
+        """What decodes the frames of a roll-out."""
+        known = type(self).decode is FramePredictor.decode
+        return Decoding(lambda x: self.decode(x, filters), self.decoder if known else (), filters, frames)
+
     def _expanded(self) -> list[Tensor | None]:
         return [f.expand()[0] if isinstance(f, SteerableConv2d) else None for f in self.decoder]
 
@@ -126,9 +132,9 @@ class FramePredictor(nn.Module):
         """
         horizon, filters = whole("horizon", horizon), self._expanded()
         private = not (return_hidden or return_state)
-        states, predictions = [] if return_hidden else None, []
+        states = [] if return_hidden else None
         read, u, options = self._read(frames, state, lengths, least=1, private=private, states=states)
-        state = read
+        state, decoding = read, self._decoding(filters, frames)
         for left in reversed(range(horizon)):
             if self.rollout == "carried":
                 state, pooled = self.cell.carry(state), None
@@ -142,10 +148,10 @@ class FramePredictor(nn.Module):
                 pooled = (slices.amax(1) if self.pool == "max" else slices.mean(1)).permute(0, 2, 3, 1)
             if return_hidden:
                 states.append(state)
-            predictions.append(self.decode(pooled, filters))
+            frame = decoding(pooled)
             if left and self.rollout == "recurrent":
-                u = self.cell.drive(predictions[-1].detach())
-        out = [torch.stack(predictions, 1)]
+                u = self.cell.drive(frame.detach())
+        out = [decoding.all()]
         if return_hidden:
             out.append(torch.stack([self.cell.slices(s) for s in states], 1))
         if return_state:

@@ -107,9 +107,8 @@ class ToldPredictor(FramePredictor):
         """Frames (B, T, 1, H, W), T >= 2 -> the next ones (B, horizon, 1, H, W)."""
         planes = self.planes(frames)
         state = self.read(torch.cat([frames, planes[:, None].expand(-1, frames.shape[1], -1, -1, -1)], 2))
-        frame, predictions = frames[:, -1], []
+        frame, decoding = frames[:, -1], self._decoding(self._expanded(), frames)
         for _ in range(whole("horizon", horizon)):
             state, pooled = self.cell(torch.cat([frame, planes], 1), state, pool=True)
-            predictions.append(self.decode(pooled))
-            frame = predictions[-1].detach()
-        return torch.stack(predictions, 1)
+            frame = decoding(pooled).detach()
+        return decoding.all()

@@ -5,8 +5,8 @@ Moser's maps live on manifolds, and estimates of log-determinants are random: th
 To add layers, write `CASES: list[Case]` in `cases/<area>.py`, and name the area twice below.
 """
 
-from cases import core, coupling, linear, polar, quotient, residual
+from cases import beyond, core, coupling, linear, polar, quotient, residual
 
-AREAS = (core, coupling, linear, polar, quotient, residual)
+AREAS = (core, coupling, linear, polar, quotient, residual, beyond)
 
 CASES = [case for area in AREAS for case in area.CASES]

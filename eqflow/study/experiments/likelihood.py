@@ -44,7 +44,7 @@ from eqflow.density import (
 from eqflow.density.fit import draw_from, drawing_from
 from eqflow.density.glow import invariant_mask
 from eqflow.symmetry import PlanarGroup, cyclic, dihedral
-from eqflow.training import Task
+from eqflow.training import Task, sent
 
 # Fixed for all runs: every model and seed is validated and tested on the same points or dequantized images.
 SUBSET_SEED, VALIDATION_SEED, TEST_SEED = 3_000_000, 3_000_001, 3_000_002
@@ -228,6 +228,20 @@ def orbit_metrics(config: dict, log_prob: Tensor) -> dict:
     }
 
 
+def loss_of(
+    model: nn.Module, config: dict, x: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """What is trained on: minus log p in `unit`s, or flow matching's own loss, which draws from `generator`."""
+    if isinstance(model, FlowMatching):
+        return model.loss(x, generator).mean()
+    return unit(config, model.log_prob(x)).mean()
+
+
+def empty_batch(config: dict, device: torch.device | str) -> Tensor:
+    """A batch in form, for those who count operations."""
+    return torch.empty(config["batch_size"], *config["event"], device=device)
+
+
 def task(config: dict, seed: int, model: NormalizingFlow | FlowMatching, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run; actnorms start from the first training events.
 
@@ -262,14 +276,12 @@ def task(config: dict, seed: int, model: NormalizingFlow | FlowMatching, device:
         return dequantize(images, generator, levels=LEVELS)
 
     def batch() -> Tensor:
-        x = training(torch.randint(len(train), (config["batch_size"],), generator=generator)).to(device)
+        x = sent(training(torch.randint(len(train), (config["batch_size"],), generator=generator)), device)
         draws.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # a checkpoint has `generator`
         return x
 
     def loss(x: Tensor) -> Tensor:
-        if isinstance(model, FlowMatching):
-            return model.loss(x, draws).mean()
-        return unit(config, model.log_prob(x)).mean()
+        return loss_of(model, config, x, draws)
 
     def validate() -> float:
         if isinstance(model, FlowMatching):

@@ -46,6 +46,8 @@ def night(quick: Settings, paper: Settings) -> Settings:
     sizes |= {"lr": _between(quick.lr, paper.lr), "best": quick.best or "val_loss"}
     sizes |= {"seeds": None, "memory_mb": 16_000}
     wider = 1
+    if not isinstance(quick, DensitySettings):
+        sizes["precision"] = paper.precision
     if isinstance(quick, DensitySettings):
         sizes["scales"] = max(quick.scales, paper.scales)
         sizes["blocks"] = quick.blocks * (2 if sizes["scales"] == quick.scales else 1)

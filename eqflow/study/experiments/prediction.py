@@ -11,7 +11,7 @@ from torch import nn
 from eqflow.data import bouncing_digits, digit_set_info, load_digits, rotating_digits, translating_digits
 from eqflow.motion import FramePredictor, RotationCell, TranslationCell
 from eqflow.symmetry import MotionSet, Translation, rotation_set
-from eqflow.training import Task
+from eqflow.training import Task, sent
 
 # Fixed for all runs: every model and seed is validated and tested on the same videos.
 VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002
@@ -131,6 +131,20 @@ def learns_nothing(videos: torch.Tensor, shown: int) -> dict[str, torch.Tensor]:
     return {name: (frame - ahead).square().mean(dim=(0, 2, 3, 4)) for name, frame in drawn.items()}
 
 
+def loss_of(model: nn.Module, config: dict, video: torch.Tensor) -> torch.Tensor:
+    """What is trained on: the mean squared error of the predicted frames of videos (B, T, 1, H, W)."""
+    shown = config["input_frames"]
+    return nn.functional.mse_loss(model(video[:, :shown], config["horizon"]), video[:, shown:])
+
+
+def empty_batch(config: dict, device: torch.device | str) -> torch.Tensor:
+    """A batch in form, for those who count operations."""
+    canvas = config["canvas"]
+    sides = (canvas, canvas) if isinstance(canvas, int) else canvas
+    frames = config["input_frames"] + config["horizon"]
+    return torch.empty(config["batch_size"], frames, 1, *sides, device=device)
+
+
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run; velocities are re-drawn whenever an image is shown."""
     images = load_digits(config["data"]).train
@@ -140,10 +154,10 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
     shown = config["input_frames"]
 
     def batch() -> torch.Tensor:
-        return draw(images, config["batch_size"], config, generator).to(device)
+        return sent(draw(images, config["batch_size"], config, generator), device)
 
     def loss(video: torch.Tensor) -> torch.Tensor:
-        return nn.functional.mse_loss(model(video[:, :shown], config["horizon"]), video[:, shown:])
+        return loss_of(model, config, video)
 
     def validate() -> float:
         return float(frame_errors(model, validation, config, device).mean())

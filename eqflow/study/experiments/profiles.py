@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .beyond_density_profiles import BEYOND_DENSITY
 from .density_profiles import DENSITY_PAPER, DENSITY_QUICK, DENSITY_SMOKE
 from .night import night
 from .settings import (
@@ -317,9 +318,11 @@ def paper(sizes: Settings, **changes) -> Settings:
     """An experiment at the published size, as far as it is known; guesses of seconds are for a GPU in whole
     float32 (operations, bytes and launches counted, at what an H100 sustains), nine times quick's.
 
+    The published code left PyTorch's defaults as they were: convolutions in TF32.
+
     `published.yml` holds every setting beside the published one.
     """
-    published = {"steps": 50 * DIGIT_EPOCH, "batch_size": 128, "lr": 1e-3, "seeds": None}
+    published = {"steps": 50 * DIGIT_EPOCH, "batch_size": 128, "lr": 1e-3, "seeds": None, "precision": "tf32"}
     published |= {"schedule": "constant", "warmup": 0, "start": "uniform"}
     published |= {"val_every": DIGIT_EPOCH, "val_size": 6_000, "best": "val_loss"}
     published |= {"memory_mb": 60_000, "test_size": 10_000, "channels": 128}
@@ -372,6 +375,7 @@ KTH = replace(
     schedule="constant",
     warmup=0,
     val_every=KTH_EPOCH,  # the best of 500 epochs is chosen, as published
+    precision="tf32",
     seeds=None,
     memory_mb=20_000,
     models={
@@ -431,7 +435,8 @@ PAPER: dict[str, Settings] = {
 SMOKE, QUICK, PAPER = SMOKE | DENSITY_SMOKE, QUICK | DENSITY_QUICK, PAPER | DENSITY_PAPER
 NIGHT = {name: night(QUICK[name], PAPER[name]) for name in QUICK}
 SIZES = {"smoke": SMOKE, "quick": QUICK, "night": NIGHT, "paper": PAPER}
-SETTINGS = {name: {profile: sizes[name] for profile, sizes in SIZES.items()} for name in QUICK}
+SIZES = {profile: sizes | BEYOND_DENSITY[profile] for profile, sizes in SIZES.items()}
+SETTINGS = {name: {profile: sizes[name] for profile, sizes in SIZES.items()} for name in SIZES["quick"]}
 
 
 def settings(profile: str | Profile, experiment: str) -> Settings:

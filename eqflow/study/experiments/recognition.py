@@ -19,7 +19,7 @@ from eqflow.data import (
 )
 from eqflow.motion import ActionClassifier, Conv3dClassifier
 from eqflow.symmetry import MotionSet, Translation
-from eqflow.training import Task
+from eqflow.training import Task, sent
 
 # Fixed for all runs: every model and seed sees the same camera in validation and test.
 TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 2_000_000, 2_000_001, 2_000_002
@@ -117,6 +117,19 @@ def scores(model: nn.Module, video: Tensor, labels: Tensor, device: torch.device
     return loss / len(labels), torch.cat(right)
 
 
+def loss_of(model: nn.Module, config: dict, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """What is trained on: the cross-entropy in nats of clips (B, T, 1, H, W) with labels (B,)."""
+    video, labels = batch
+    return nn.functional.cross_entropy(model(video), labels)
+
+
+def empty_batch(config: dict, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """A batch in form, for those who count operations."""
+    count, size = config["batch_size"], config["canvas"]
+    video = torch.empty(count, config["frames"], 1, size, size, device=device)
+    return video, torch.empty(count, dtype=torch.long, device=device)
+
+
 def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Task:
     """Batches, loss, validation and test of one run, as published: each clip starts anywhere in its sequence,
     is moved by its camera and then mirrored at random; the weights of the best validation are kept.
@@ -136,11 +149,10 @@ def task(config: dict, seed: int, model: nn.Module, device: torch.device) -> Tas
             video = camera_motion(video, fixed[index])
         else:
             video = moved(video, config, generator)
-        return horizontal_flip(video, generator).to(device), train.labels[index].to(device)
+        return sent(horizontal_flip(video, generator), device), sent(train.labels[index], device)
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
-        video, labels = batch
-        return nn.functional.cross_entropy(model(video), labels)
+        return loss_of(model, config, batch)
 
     def validate() -> dict[str, float]:
         cross_entropy, right = scores(model, validation, clips.val.labels, device)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from ..runs import RunSpec
+from .beyond_density_profiles import FilmSettings, GatedSettings, MatchingSettings
 from .profiles import SETTINGS, Profile, get_profile, settings
 from .settings import DensitySettings, PredictionSettings, RecognitionSettings, RivalSettings, Settings
 
@@ -21,6 +22,9 @@ MODULES = {
     RivalSettings: "eqflow.study.experiments.rivals",
     RecognitionSettings: "eqflow.study.experiments.recognition",
     DensitySettings: "eqflow.study.experiments.likelihood",
+    FilmSettings: "eqflow.study.experiments.films",
+    MatchingSettings: "eqflow.study.experiments.matching",
+    GatedSettings: "eqflow.study.experiments.gated",
 }
 EXPERIMENTS: dict[str, str] = {name: MODULES[type(sizes["quick"])] for name, sizes in SETTINGS.items()}
 
@@ -47,9 +51,21 @@ NOTEBOOKS: dict[str, dict[str, tuple[str, ...] | None]] = {
     },
     "37": {"coupling_patches": None},
     "38": {f"few_{what}": None for what in FEW} | {"residual_digits": ("fm_c4",)},
+    "53": {"films": None},
+    "54": {
+        "matching_features": None,
+        "matching_rings": None,
+        "matching_gaussians": None,
+        "matching_digits": None,
+        "toy_rings": ("plain", "c8", "radial"),
+        "toy_gaussians": ("plain", "c8", "polar8"),
+        "residual_digits": ("plain_width", "d4"),
+    },
+    "55": {"toy_rings": ("plain", "c8", "radial"), "toy_gaussians": ("plain", "c8", "polar8")},
+    "56": {"gated_line": None},
 }
 # The most telling notebook first: in this order runs are begun where they take long, others after them.
-WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "21", "22", "20")
+WORTH = ("12", "14", "16", "37", "36", "13", "17", "35", "38", "15", "21", "22", "20", "53", "54", "56", "55")
 
 
 def notebook_number(notebook: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from eqflow.motion import FramePredictor
 from eqflow.motion.rivals import ConvLSTMCell, ToldPredictor
 
-from .prediction import checksum, data_label, is_stand_in, loader, task
+from .prediction import checksum, data_label, empty_batch, is_stand_in, loader, loss_of, task
 
-__all__ = ["build", "checksum", "data_label", "is_stand_in", "loader", "task"]
+__all__ = ["build", "checksum", "data_label", "empty_batch", "is_stand_in", "loader", "loss_of", "task"]
 
 
 def build(config: dict) -> FramePredictor:

@@ -55,6 +55,7 @@ class Settings:
         canvas: side in pixels, or (height, width), by source of the data.
         lr, betas, eps, weight_decay, clip, schedule, warmup, ema: as `eqflow.training.train` takes them.
         best: the column of the validation whose best weights are kept; None: the last weights.
+        precision: what a run computes in, as `eqflow.study.runs.precision` knows it.
         seeds: at most so many of the profile's.
         memory_mb: of one run, a guess for plans.
     """
@@ -73,6 +74,7 @@ class Settings:
     ema: float | None = None
     val_every: int = 32
     best: str | None = None
+    precision: str = "float32"
     seeds: int | None = None
     memory_mb: float = 700
 

@@ -32,6 +32,7 @@ from ..experiments.profiles import settings
 from ..experiments.registry import notebook_number
 from ..files import cache_dir, output_dir, published_dir, write_json
 from ..runs import RunSpec, RunStore, run_all
+from ..runs.precision import PRECISIONS
 from ..runs.surroundings import surroundings
 from ..verdicts import ClaimError, Evidence, Verdict, judge, load_claims
 from ..verdicts.scoreboard import scoreboard
@@ -365,6 +366,8 @@ class Notebook:
         parts = [dataset or self.dataset, f"{self.profile.name} profile"]
         if self.budget != 1:
             parts.append(f"budget {self.budget:g}")
+        used = dict.fromkeys(PRECISIONS[spec.config["precision"]] for spec in self.specs)
+        parts += [said for said in used if said]  # of whole float32 nothing is said
         if claims := list(claims):
             parts.append(f"claims {', '.join(claims)}")
         return " · ".join(parts)

@@ -15,6 +15,7 @@ from torch import nn
 
 from eqflow.training import StateError, Task, Trained, TrainingError, train
 
+from .precision import computing_in, in_precision
 from .spec import RunSpec
 from .store import Run, RunStore, load_state, save_state
 from .surroundings import surroundings
@@ -32,16 +33,16 @@ class TimeIsUp(Exception):
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
+def repeatable(device: torch.device, precision: str = "float32") -> Iterator[None]:
     """On a CPU one thread, so that numbers do not depend on how runs are spread out: they repeat bit by bit.
 
-    On a GPU convolutions in whole float32 (no TF32) and by algorithms that repeat, as far as there are such.
+    On a GPU convolutions by algorithms that repeat, as far as there are such.
     """
-    before, backend = torch.get_num_threads(), torch.backends.cudnn
+    before = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)
     try:
-        with backend.flags(enabled=backend.enabled, benchmark=False, deterministic=True, allow_tf32=False):
+        with computing_in(precision):
             yield
     finally:
         torch.set_num_threads(before)
@@ -79,7 +80,7 @@ def train_run(
         TrainingError: if a loss or a metric is not finite; the last good checkpoint stays.
     """
     device, report = torch.device(device), report or (lambda *_: None)
-    steps = spec.config["steps"]
+    steps, precision = spec.config["steps"], spec.config.get("precision", "float32")
     lock = store.lock(spec)
     while True:  # in short waits, so that an interrupt is heard
         if time.time() > until:
@@ -107,7 +108,7 @@ def train_run(
             # Layers draw their first weights from the global generator.
             torch.default_generator.manual_seed(spec.seed)
             model = module.build(spec.config).to(device)
-            task = module.task(spec.config, spec.seed, model, device)
+            task = in_precision(module.task(spec.config, spec.seed, model, device), precision, device)
             trained = train(
                 model,
                 task,
@@ -131,7 +132,7 @@ def train_run(
             return (resume or {}).get("total_seconds", 0.0) + time.perf_counter() - began
 
         # The global generator is lent for this run and given back.
-        with repeatable(device), torch.random.fork_rng(devices=[]):
+        with repeatable(device, precision), torch.random.fork_rng(devices=[]):
             if trouble:
                 say(trouble)
             try:

@@ -14,6 +14,7 @@ from eqflow.study.experiments.settings import DensitySettings, PredictionSetting
 
 TABLE = yaml.safe_load((Path(experiments.__file__).parent / "published.yml").read_text())
 OPTIMIZER = {"lr", "betas", "eps", "weight_decay", "clip", "batch_size", "steps", "schedule", "warmup", "ema"}
+OPTIMIZER |= {"precision"}
 
 
 def value(experiment: str, model: str, setting: str):

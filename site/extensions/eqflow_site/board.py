@@ -1,0 +1,137 @@
+"""The scoreboard as a table that a script can filter: ``{eqboard}``. Without script all rows are there.
+
+Each row opens its figure, our number beside the published one, the rule, and the command that makes it again.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from html import escape
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from .bars import bars
+from .figures import KINDS
+from .words import rule_in_words
+
+
+class BoardDirective(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        folder = Path(self.config.eqflow_results)
+        self.env.note_dependency(str(folder / "scoreboard.csv"))
+        figures = Path(self.config.eqflow_figures)
+        with open(folder / "scoreboard.csv", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        html = board_html(rows, claims(), evidence(folder), figures)
+        return [nodes.raw("", html, format="html")]
+
+
+def claims() -> dict:
+    """The register of claims, by id."""
+    from eqflow.study.verdicts import load_claims
+
+    return load_claims()
+
+
+def evidence(folder: Path) -> dict[str, dict[str, list[float]]]:
+    """Claim -> model -> values over seeds, of all notebooks' metrics."""
+    found = {}
+    for path in sorted((folder / "metrics").glob("*.json")):
+        for claim, kept in json.loads(path.read_text(encoding="utf-8"))["claims"].items():
+            values = kept.get("values", {})
+            found[claim] = {m: [float(v) for v in seeds.values()] for m, seeds in values.items()}
+    return found
+
+
+def board_html(rows: list[dict], register: dict, ours: dict, figures: Path) -> str:
+    """The table; KeyError where the board has a claim that the register has not."""
+    body = "\n".join(_row(row, register[row["id"]], ours.get(row["id"], {}), figures) for row in rows)
+    heads = "".join(f'<th scope="col">{h}</th>' for h in ("Claim", "Says", "Published", "Ours", "Verdict"))
+    return (
+        '<div class="eq-filter" data-table="board" hidden></div>\n'
+        '<div class="eq-board-scroll"><table class="eq-board" id="board">\n'
+        f"<caption>{len(rows)} claims, judged by rules that stood before the runs</caption>\n"
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>\n"
+    )
+
+
+def _row(row: dict, claim, values: dict, figures: Path) -> str:
+    name, text = row["id"], {k: escape(v or "") for k, v in row.items()}
+    ours = with_sd(text["ours"], text["sd"])
+    unit = f" <small>({text['unit']})</small>" if row["unit"] else ""
+    notebook = text["notebook"]  # its number alone where it has not run
+    link = f'<br><a href="notebooks/{notebook}.html">{notebook}</a>' if "_" in notebook else ""
+    verdict = f'<span class="eq-verdict eq-{row["verdict"].replace(" ", "-")}">{text["verdict"]}</span>'
+    return (
+        f'<tr id="{name}" data-paper="{text["paper"]}" data-verdict="{text["verdict"]}">'
+        f'<th scope="row"><a href="#{name}">{name}</a></th>'
+        f"<td>{text['says']}{unit}<br><small>{text['where']}</small>"
+        f"{_details(row, claim, values, figures)}</td>"
+        f'<td data-head="Published">{_lines(text["published"])}</td>'
+        f'<td data-head="Ours">{_lines(ours)}</td><td data-head="Verdict">{verdict}{link}</td></tr>'
+    )
+
+
+def with_sd(ours: str, sd: str) -> str:
+    """ "a 1; b 2" and "a .1" as "a 1 ± .1; b 2": each model's spread beside its mean."""
+    spread = dict(part.rsplit(" ", 1) for part in filter(None, sd.split("; ")))
+    said = []
+    for part in filter(None, ours.split("; ")):
+        model, _, _ = part.rpartition(" ")
+        said.append(f"{part} ± {spread[model]}" if model in spread else part)
+    return "; ".join(said)
+
+
+def _lines(text: str) -> str:
+    return text.replace("; ", "<br>")
+
+
+def _details(row: dict, claim, values: dict, figures: Path) -> str:
+    shown = [_picture(name, figures) for name in filter(None, row["figures"].split("; "))][:1]
+    more = [name for name in filter(None, row["figures"].split("; "))][1:]
+    others = ", ".join(_link(name) for name in more)
+    chart = bars(claim.values or {}, claim.sd, values)
+    legend = (
+        '<p class="eq-legend"><span class="published"></span> published <span class="ours"></span> ours</p>'
+    )
+    facts = [("Rule", escape(rule_in_words(claim.rule, claim.better))), ("Found", escape(row["reason"]))]
+    if row["baselines"]:
+        facts.append(("Learns nothing", escape(row["baselines"])))
+    basis = f"{row['data'] or 'no data yet'}, {row['profile']} profile, budget {row['budget'] or 'none'}"
+    facts.append(("Measured on", escape(basis)))
+    command = f"make reproduce NB={row['notebook'][:2]} PROFILE={row['profile']}"
+    facts.append(("Again", f"<code>{escape(command)}</code>"))
+    if others:
+        facts.append(("More figures", others))
+    listed = "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in facts)
+    return (
+        "<details><summary>Figure, rule, command</summary>"
+        f"{(chart + legend) if chart else ''}{''.join(shown)}<dl>{listed}</dl></details>"
+    )
+
+
+def _link(name: str) -> str:
+    notebook, _, figure = name.partition("/")
+    anchor = figure.replace("_", "-")
+    return f'<a href="notebooks/{notebook}.html#figure-{anchor}">{escape(figure)}</a>'
+
+
+def _picture(name: str, figures: Path) -> str:
+    kind = next((k for k in KINDS if (figures / f"{name}.{k}").exists()), None)
+    if kind is None:
+        raise ValueError(f"expected the figure {name} of the scoreboard in results; found none")
+    about = json.loads((figures / f"{name}.json").read_text(encoding="utf-8"))
+    alt = escape(about["alt"], quote=True)
+    return (
+        f'<p class="eq-thumb"><img src="figures/{name}.{kind}" alt="{alt}" loading="lazy"><br>'
+        f"<small>{_link(name)}</small></p>"
+    )
+
+
+def setup(app) -> None:
+    app.add_config_value("eqflow_results", "", "env", [str])
+    app.add_directive("eqboard", BoardDirective)
+    app.add_js_file("board.js")

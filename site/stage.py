@@ -1,0 +1,239 @@
+"""From `results/` to what Sphinx reads: pages, notebooks with figures by name, a side bar by decades.
+
+Nothing is executed. What a notebook shows must lie in `results/`: a figure that is missing is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from api_pages import PACKAGES, index
+from api_pages import page as api_page
+from launch import elsewhere, line
+
+HERE = Path(__file__).parent
+NOTEBOOKS = HERE.parent / "notebooks"
+PICTURE = re.compile(r"!\[(?P<alt>(?:[^\]\\]|\\.)*)\]\(data:image/")
+CAPTION = re.compile(r"\*\*Figure (?P<number>\d+)\.\*\*")
+DECADES = {  # caption in the side bar -> first and last number of a notebook
+    "Start": (0, 9),
+    "Motion": (10, 29),
+    "Density": (30, 49),
+    "Beyond": (50, 89),
+}
+FOLDED = {"parameters", "imports", "solution"}  # read by few: a click opens them
+DROPPED = {"injected-parameters", "teacher"}
+
+
+class SiteError(ValueError):
+    """The site cannot be built; the message says what was expected and what was found."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The results of one profile: ``notebooks``, ``figures``, ``scoreboard.csv`` ...
+
+    Raises:
+        SiteError: there are none.
+    """
+
+    folder: Path
+
+    def __post_init__(self):
+        if not self.notebooks:
+            raise SiteError(f"expected executed notebooks in {self.folder / 'notebooks'}; found none")
+
+    @property
+    def notebooks(self) -> list[Path]:
+        return sorted((self.folder / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+    def figures(self, notebook: str) -> dict[str, list[str]]:
+        """Alt text -> names of the notebook's figures that have it."""
+        found: dict[str, list[str]] = {}
+        for path in sorted((self.folder / "figures" / notebook).glob("*.json")):
+            alt = json.loads(path.read_text(encoding="utf-8"))["alt"]
+            found.setdefault(_plain(alt), []).append(path.stem)
+        return found
+
+
+def _plain(alt: str) -> str:
+    """Alt text on one line, as a notebook shows it."""
+    return " ".join(re.sub(r"\\([^\w\s])", r"\1", alt).split())
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file if it is not so already: Sphinx then reads only what has changed."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file if its size or time differ."""
+    if target.exists():
+        old, new = target.stat(), source.stat()
+        if (old.st_size, int(old.st_mtime)) == (new.st_size, int(new.st_mtime)):
+            return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)
+
+
+def stage_figures(published: Published, target: Path) -> int:
+    """Copy each figure's picture, its numbers and its json; returns how many figures.
+
+    The picture is the moving one, or svg, or png where the svg is large and the png smaller.
+
+    Raises:
+        SiteError: a figure without a picture.
+    """
+    count, wanted = 0, set()
+    for about in sorted((published.folder / "figures").glob("*/*.json")):
+        pictures = [p for kind in ("gif", "svg", "png") if (p := about.with_suffix(f".{kind}")).exists()]
+        if not pictures:
+            raise SiteError(f"expected a picture beside {about}; found none")
+        drawn = pictures[0]
+        if drawn.suffix == ".svg" and len(pictures) > 1 and drawn.stat().st_size > 120_000:
+            drawn = min(pictures, key=lambda p: p.stat().st_size)
+        for path in (drawn, about, about.with_suffix(".csv")):
+            if path.exists():
+                wanted.add(place := target / about.parent.name / path.name)
+                copy(path, place)
+        count += 1
+    for old in target.glob("*/*"):
+        if old not in wanted and old.suffix in {".gif", ".svg", ".png", ".csv", ".json"}:
+            old.unlink()
+    return count
+
+
+def page_of(path: Path, published: Published, known: set[str], repository: str = "") -> str:
+    """An executed notebook as Sphinx shall read it: figures by name, links, folded plumbing.
+
+    Raises:
+        SiteError: it shows a picture that is not kept in ``results/``, or an error.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    figures = published.figures(path.stem)
+    cells = []
+    for cell in notebook.cells:
+        tags = set(cell.metadata.get("tags", ()))
+        if tags & DROPPED:
+            continue
+        if cell.cell_type == "markdown":
+            cell.source = with_links(cell.source, known - {path.stem})
+            if cell is notebook.cells[0]:
+                cell.source = _under_title(cell.source, line(path.stem, repository), path.stem)
+        elif cell.cell_type == "code":
+            if tags & FOLDED or cell.id == "setup":
+                cell.metadata["tags"] = sorted(tags | {"hide-input"})
+                shown = "Show the solution" if "solution" in tags else "Show the set-up"
+                cell.metadata["mystnb"] = {
+                    "code_prompt_show": shown,
+                    "code_prompt_hide": shown.replace("Show", "Hide"),
+                }
+            cell.outputs = _outputs(cell.outputs, path.stem, figures)
+        cells.append(cell)
+    notebook.cells = cells
+    return nbformat.writes(notebook) + "\n"
+
+
+def _under_title(text: str, line: str, notebook: str) -> str:
+    title, _, rest = text.partition("\n")
+    if not title.startswith("# "):
+        raise SiteError(f"expected a title in the first cell of {notebook}; got {title!r}")
+    return f"{title}\n\n{line}\n{rest}"
+
+
+def _outputs(outputs: list, notebook: str, figures: dict[str, list[str]]) -> list:
+    kept, pending = [], None
+    for output in outputs:
+        if output.output_type == "error":
+            raise SiteError(f"expected {notebook} without errors; got {output.ename}: {output.evalue}")
+        data = output.get("data", {})
+        if pictures := [kind for kind in data if kind.startswith("image/")]:
+            raise SiteError(
+                f"expected every picture of {notebook} kept by nb.figure; got a bare {pictures[0]}"
+            )
+        text = data.get("text/markdown", "")
+        if found := PICTURE.match(text):
+            pending = _named(found["alt"], notebook, figures)
+        elif pending and (caption := CAPTION.match(text)):
+            kept.append(_markdown(f"```{{eqfigure}} {notebook}/{pending}\n:number: {caption['number']}\n```"))
+            pending = None
+        else:
+            kept.append(output)
+    if pending:
+        raise SiteError(f"expected a caption after the figure {pending} of {notebook}; found none")
+    return kept
+
+
+def _named(alt: str, notebook: str, figures: dict[str, list[str]]) -> str:
+    """The name of the (next) figure with this alt text."""
+    names = figures.get(_plain(alt))
+    if not names:
+        raise SiteError(
+            f"expected a figure of {notebook} in results with the alt text {_plain(alt)!r}; found none"
+        )
+    return names.pop(0) if len(names) > 1 else names[0]
+
+
+def _markdown(text: str):
+    return nbformat.v4.new_output("display_data", {"text/markdown": text})
+
+
+def with_links(text: str, known: set[str]) -> str:
+    """Each `12_name` in code type that names another notebook becomes a link to it; fenced code stays."""
+    names = "|".join(sorted(map(re.escape, known))) or "(?!)"
+    parts = re.split(r"(^```.*?^```)", text, flags=re.MULTILINE | re.DOTALL)
+    linked = [re.sub(rf"(?<!\[)`({names})(?:\.ipynb)?`(?!\])", r"[`\1`](\1.ipynb)", p) for p in parts[::2]]
+    parts[::2] = linked
+    return "".join(parts)
+
+
+def toctrees(names: list[str]) -> str:
+    """The side bar: notebooks by decades, the scoreboard, the reference."""
+    blocks = []
+    for caption, (first, last) in DECADES.items():
+        docs = [f"notebooks/{n}" for n in names if first <= int(n[:2]) <= last]
+        blocks.append((caption, docs))
+    blocks.append(("Scoreboard", ["scoreboard", *(f"notebooks/{n}" for n in names if int(n[:2]) >= 90)]))
+    pages = [p.stem for p in sorted((HERE / "pages").glob("*.md")) if p.stem not in ("index", "scoreboard")]
+    order = ["extend", "notation", "glossary", "related"]
+    pages.sort(key=lambda p: order.index(p) if p in order else len(order))
+    blocks.append(("Reference", ["api/index", *pages]))
+    text = ""
+    for caption, docs in blocks:
+        if docs:
+            text += f"```{{toctree}}\n:caption: {caption}\n:hidden:\n\n" + "\n".join(docs) + "\n```\n\n"
+    return text
+
+
+def stage(published: Published, source: Path, output: Path, repository: str = "") -> list[str]:
+    """Write Sphinx's source folder, and figures and notebooks to take away; returns the names."""
+    names = [path.stem for path in published.notebooks]
+    stage_figures(published, output / "figures")
+    wanted = set()
+    for path in published.notebooks:
+        place = source / "notebooks" / path.name
+        wanted.add(place)
+        write(place, page_of(path, published, set(names), repository))
+        if (master := NOTEBOOKS / path.name).exists():
+            write(output / "elsewhere" / path.name, elsewhere(master, repository))
+    for name, text in {"index": index(), **{p: api_page(p) for p in PACKAGES}}.items():
+        wanted.add(place := source / "api" / f"{name}.md")
+        write(place, text)
+    for path in sorted((HERE / "pages").rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if path.name == "index.md" and path.parent == HERE / "pages":
+            text += "\n" + toctrees(names)
+        place = source / path.relative_to(HERE / "pages")
+        wanted.add(place)
+        write(place, text)
+    for old in source.rglob("*"):
+        if old.is_file() and old not in wanted:
+            old.unlink()
+    return names
