@@ -100,9 +100,9 @@ def _job(name: str, code: list) -> tuple[list[dict], dict[str, str]]:
     todo, belongs = [], {}
     for place, (identity, cell) in enumerate(code):
         defined = {n.name for n in cells.statements(cell.source, cells.DEFINITIONS)}
-        lesson = identity in ids or cell.source in sources
-        key = f"cell {place + 1}"
-        todo.append({"id": key, "source": cell.source, "whole": not lesson})
+        untouched = cell.source in sources
+        key, lesson = f"cell {place + 1}", untouched or identity in ids
+        todo.append({"id": key, "source": cell.source, "whole": not lesson, "untouched": untouched})
         if number := solutions.get(identity) or next((asked[d] for d in sorted(defined & set(asked))), None):
             belongs[key] = number
     return todo, belongs

@@ -76,11 +76,13 @@ def figure_file(notebook: str, name: str) -> Path:
     """The published picture of a figure: an animation if it is one.
 
     Raises:
-        ValueError: no such figure, in that notebook or (by the name alone, once) in another.
+        ValueError: no such figure, in that notebook or (by its name, once in a decade) in another.
     """
     folder = published_dir() / "quick" / "figures"
     found = [p for p in (folder / notebook / f"{name}.gif", folder / notebook / f"{name}.png") if p.exists()]
     found = found or sorted([*folder.glob(f"*/{name}.gif"), *folder.glob(f"*/{name}.png")])
+    if len({p.parent for p in found}) > 1:
+        found = [p for p in found if p.parent.name[0] == notebook[0]]  # of the same decade
     if not found or len({p.parent for p in found}) > 1:
         raise ValueError(f"expected the figure {notebook}/{name} in {folder}; got {len(found)} of that name")
     return found[0]

@@ -93,9 +93,9 @@ def test_what_hangs_in_a_cell_of_their_own_costs_no_marks(tmp_path):
     one = marked(submission(tmp_path, "while True: pass", "exit(3)", "1 / 0", noise, "%time x = 1"))
     assert one.outcomes["10.3"].passed
     notes = "\n".join(one.notes)
-    assert "Code cell 4 was left out: still running after 8 s" in notes
+    assert "Code cell 8 was left out: still running after 8 s" in notes
     assert (
-        "cell 5: SystemExit" in notes and "cell 6: ZeroDivisionError" in notes and "cell 8: Syntax" in notes
+        "cell 9: SystemExit" in notes and "cell 10: ZeroDivisionError" in notes and "cell 12: Syntax" in notes
     )
     assert "digit" not in notes, "what uses the lesson's values is no fault"
 
