@@ -75,7 +75,7 @@ def scale_turns_with_the_image(answer, salt):
     features = salt.randn(2, count * len(group), 6, 6)  # regular fields
     weight, bias = salt.randn(1, count, 1, 1), salt.randn(1)
     found = answer(features, len(group), weight, bias)
-    look = "'Exact against soft': what is pooled, and over what"
+    look = "notebook 37, 'Exact against soft': what is pooled, and over what"
     for g in group:
         moved = answer(group.act_field(g, features), len(group), weight, bias)
         words = f"a picture that turns with the image, under {group}"

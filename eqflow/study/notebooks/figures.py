@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..files import atomic_write, markdown_table, write_csv, write_json
+from .colours import for_words
 
 # Okabe-Ito without its yellow, which white swallows, and with two light hues darkened until lines and labels
 # are 3:1 on white: told apart by readers with any colour vision; marker and dash say it again without colour.
@@ -138,7 +139,7 @@ def use_style() -> AbstractContextManager:
 
 
 def label_lines(ax, *, pad: float = 4, apart: float = 11) -> None:
-    """Write each labelled line's name at its last point, in its colour, instead of a legend.
+    """Write each labelled line's name at its last point, in its colour or a darker one, instead of a legend.
 
     Call it after limits and scales are set: names that would overlap are moved ``apart`` points.
     """
@@ -153,7 +154,7 @@ def label_lines(ax, *, pad: float = 4, apart: float = 11) -> None:
     for height, end, line in sorted(ends, key=lambda e: e[0]):
         last = max(height, last + apart)
         place = {"xytext": (pad, last - height), "textcoords": "offset points", "va": "center"}
-        ax.annotate(line.get_label(), end, color=line.get_color(), annotation_clip=False, **place)
+        ax.annotate(line.get_label(), end, color=for_words(line.get_color()), annotation_clip=False, **place)
 
 
 def show_images(

@@ -46,6 +46,11 @@ def test_every_seed_is_thin_and_only_the_mean_is_thick_and_named(ax, x):
     assert ax.get_yscale() == "log"
 
 
+def test_where_a_row_has_fewer_seeds_the_mean_is_of_those(ax):
+    curves.plot_seeds(ax, "grnn", [1, 2], np.ma.masked_invalid([[1, 3], [10, np.nan]]))
+    assert ax.get_lines()[-1].get_ydata().tolist() == [2, 10]
+
+
 def test_a_style_can_be_replaced_for_all_lines_of_a_model(ax):
     curves.plot_seeds(ax, "grnn", [1, 2], [[1], [2]], linestyle=":", label="mine")
     assert {line.get_linestyle() for line in ax.get_lines()} == {":"}
