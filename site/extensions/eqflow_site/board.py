@@ -1,4 +1,4 @@
-"""``{eqboard}``: the scoreboard as a table that a script can filter; ``{eqverdicts}``: its counts in a line."""
+"""``{eqboard}``: the scoreboard as a table that a script can filter; ``{eqverdicts}``: its counts."""
 
 from __future__ import annotations
 
