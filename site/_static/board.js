@@ -2,7 +2,7 @@
 document.addEventListener("DOMContentLoaded", () => {
   const bar = document.querySelector(".eq-filter");
   if (!bar) return;
-  const rows = [...document.querySelectorAll(`#${bar.dataset.table} tbody tr`)];
+  const rows = [...document.querySelectorAll(`#${bar.dataset.table} tbody`)];
 
   const choice = (label, key) => {
     const select = document.createElement("select");

@@ -8,7 +8,7 @@ import pytest
 import tiny
 from eqflow_site.bars import bars
 from eqflow_site.pictures import natural_size
-from eqflow_site.table import board_html, evidence, with_sd
+from eqflow_site.table import board_html, evidence, summary, with_sd
 from eqflow_site.words import WORDS, rule_in_words
 
 from eqflow.study.verdicts import load_claims
@@ -24,7 +24,7 @@ def board(tmp_path):
 
 
 def test_row_has_all_that_it_promises(board):
-    assert '<tr id="A5" data-paper="motion" data-verdict="same direction">' in board
+    assert '<tbody id="A5" data-paper="motion" data-verdict="same direction">' in board
     assert 'src="figures/01_bump/lag.png"' in board
     assert f'alt="{tiny.ALT}"' in board
     assert "fernn_v2 0.0006 ± 0.0001" in board and "grnn 0.0014 ± 8.9e-06" in board
@@ -35,7 +35,7 @@ def test_row_has_all_that_it_promises(board):
 
 
 def test_without_script_it_is_a_table_with_every_row(board):
-    assert board.count("<tr") == 2 and "<tr hidden" not in board
+    assert board.count("<tbody") == 1 and not re.search(r"<(tbody|tr)[^>]* hidden", board)
     assert re.search(r'class="eq-filter"[^>]* hidden>', board)  # what only a script can do is not shown
 
 
@@ -63,6 +63,11 @@ def test_words_say_the_numbers_of_the_rule():
     assert "c4 / plain below 0.9" in rule_in_words({"ratio": {"of": "c4", "to": "plain", "below": 0.9}})
     assert "of: " not in rule_in_words({"difference": [{"of": "a", "to": "b"}, {"of": "c", "to": "d"}]})
     assert "a and b better than c" in rule_in_words({"order": [["a", "b"], "c"]})
+
+
+def test_summary_counts_every_row():
+    rows = [{"verdict": v} for v in ("verified", "differs", "verified")]
+    assert summary(rows) == "3 claims: 2 verified, 1 differs."
 
 
 def test_spread_stands_beside_its_mean():

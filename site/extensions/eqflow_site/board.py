@@ -1,4 +1,4 @@
-"""``{eqboard}``: the scoreboard as a table that a script can filter. Without script all rows are there."""
+"""``{eqboard}``: the scoreboard as a table that a script can filter; ``{eqverdicts}``: its counts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,28 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from .table import board_html, evidence
+from .table import board_html, evidence, summary
+
+
+def rows_of(directive: SphinxDirective) -> list[dict]:
+    """The board's rows; the page that asks is read again when they change."""
+    path = Path(directive.config.eqflow_results) / "scoreboard.csv"
+    directive.env.note_dependency(str(path))
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 class BoardDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
-        folder = Path(self.config.eqflow_results)
-        self.env.note_dependency(str(folder / "scoreboard.csv"))
-        figures = Path(self.config.eqflow_figures)
-        with open(folder / "scoreboard.csv", encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        html = board_html(rows, claims(), evidence(folder), figures)
+        figures, values = Path(self.config.eqflow_figures), evidence(Path(self.config.eqflow_results))
+        html = board_html(rows_of(self), claims(), values, figures)
         return [nodes.raw("", html, format="html")]
+
+
+class VerdictsDirective(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        text = summary(rows_of(self))
+        return [nodes.paragraph(text, text)]
 
 
 def claims() -> dict:
@@ -32,4 +42,5 @@ def claims() -> dict:
 def setup(app) -> None:
     app.add_config_value("eqflow_results", "", "env", [str])
     app.add_directive("eqboard", BoardDirective)
+    app.add_directive("eqverdicts", VerdictsDirective)
     app.add_js_file("board.js")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from html import escape
 from pathlib import Path
 
@@ -29,8 +30,14 @@ def board_html(rows: list[dict], register: dict, ours: dict, figures: Path) -> s
         '<div class="eq-filter" data-table="board" hidden></div>\n'
         '<div class="eq-board-scroll"><table class="eq-board" id="board">\n'
         f"<caption>{len(rows)} claims, judged by rules that stood before the runs</caption>\n"
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>\n"
+        f"<thead><tr>{heads}</tr></thead>\n{body}\n</table></div>\n"
     )
+
+
+def summary(rows: list[dict]) -> str:
+    """How many claims earned which verdict; the most frequent first."""
+    counts = Counter(row["verdict"] for row in rows)
+    return f"{len(rows)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + "."
 
 
 def _row(row: dict, claim, values: dict, figures: Path) -> str:
@@ -40,13 +47,13 @@ def _row(row: dict, claim, values: dict, figures: Path) -> str:
     notebook = text["notebook"]  # its number alone where it has not run
     link = f'<br><a href="notebooks/{notebook}.html">{notebook}</a>' if "_" in notebook else ""
     verdict = f'<span class="eq-verdict eq-{row["verdict"].replace(" ", "-")}">{text["verdict"]}</span>'
+    said = f"<td>{text['says']}{unit}<br><small>{text['where']}</small></td>"
     return (
-        f'<tr id="{name}" data-paper="{text["paper"]}" data-verdict="{text["verdict"]}">'
-        f'<th scope="row"><a href="#{name}">{name}</a></th>'
-        f"<td>{text['says']}{unit}<br><small>{text['where']}</small>"
-        f"{_details(row, claim, values, figures)}</td>"
+        f'<tbody id="{name}" data-paper="{text["paper"]}" data-verdict="{text["verdict"]}">\n'
+        f'<tr><th scope="row"><a href="#{name}">{name}</a></th>{said}'
         f'<td data-head="Published">{_lines(text["published"])}</td>'
-        f'<td data-head="Ours">{_lines(ours)}</td><td data-head="Verdict">{verdict}{link}</td></tr>'
+        f'<td data-head="Ours">{_lines(ours)}</td><td data-head="Verdict">{verdict}{link}</td></tr>\n'
+        f'<tr class="eq-more"><td colspan="5">{_details(row, claim, values, figures)}</td></tr>\n</tbody>'
     )
 
 
