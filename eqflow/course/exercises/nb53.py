@@ -38,7 +38,7 @@ def closed_under_differences(answer, salt):
 
 @exercise("53.2", minutes=20)
 def a_layer_that_is_told_something(answer, salt):
-    """A layer with a context commutes with the shifts of all that it is told, and knows its log-determinant."""
+    """A layer with a context commutes with shifts of all that it is told, and knows its log-determinant."""
     x, scale, shift = (salt.randn(2, 1, 4, 5) for _ in range(3))
     z, log_det = answer(x, 0.5 * scale, shift)
     require(
