@@ -2,8 +2,10 @@ r"""Pointwise maps that do not spoil a fractional shift: applied on a finer grid
 
 A nonlinearity makes fast waves out of slow ones. Those that the grid cannot hold come back as slow ones
 (aliasing), which move otherwise; that is why relu(psi x) and psi relu(x) differ for half a pixel. On a grid
-that is `factor` times as fine they have room, and a filter takes them away before they can come back. Smooth
-maps (tanh) make few very fast waves, so that little of the error is left; kinks (relu) make many.
+that is `factor` times as fine they have room, and a filter takes them away before they can come back.
+
+A shift by a whole number of pixels of the finer grid is exact then, whatever the map: it renames pixels. Of
+other shifts smooth maps (tanh), which make few very fast waves, leave little of the error; kinks (relu) more.
 
 Source: Karras et al., Alias-Free Generative Adversarial Networks (2021), section 3.
 """

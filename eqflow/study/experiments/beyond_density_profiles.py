@@ -133,7 +133,6 @@ GATED = GatedSettings(
     val_every=20,
     val_size=32,
     test_size=128,
-    seeds=2,
     channels=12,
     models={
         "gru": ModelSettings(STILL, 0.07),
