@@ -126,7 +126,7 @@ def counted(work: Callable[[], object]) -> Count:
 
 
 def on_meta(spec: RunSpec) -> nn.Module:
-    """The run's model without numbers; first weights are drawn, but not scaled to their norms, which takes long."""
+    """The run's model without numbers; first weights are drawn, but not scaled to their norms: that takes long."""
     norm = BoundedConv2d.operator_norm
     BoundedConv2d.operator_norm = lambda layer, filter: filter.new_ones(())
     try:
@@ -137,7 +137,7 @@ def on_meta(spec: RunSpec) -> nn.Module:
 
 
 def count_step(spec: RunSpec) -> dict[str, Count]:
-    """"step": one step of training; "forward": the same batch without gradients, as in evaluation."""
+    """ "step": one step of training; "forward": the same batch without gradients, as in evaluation."""
     model, module = on_meta(spec), spec.load_module()
     batch = module.empty_batch(spec.config, "meta")
     weights = list(model.parameters())

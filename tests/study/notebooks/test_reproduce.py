@@ -241,7 +241,7 @@ def test_plan_counts_what_is_to_be_trained(tmp_path, monkeypatch):
     write_notebook(tmp_path, "12_translating_digits", ["1"])
     text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
     assert "12_translating_digits" in text and "6 to train, 0 found" in text and "guess" in text
-    write_notebook(tmp_path, "14_length", ["1"])  # three of its seven runs are among those of 12: planned once
+    write_notebook(tmp_path, "14_length", ["1"])  # three of its seven runs are those of 12: planned once
     text = plan(Request(source=tmp_path, profile="smoke", results=tmp_path / "results"))
     assert "6 to train, 0 found" in text and "4 to train, 0 found" in text
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line]
