@@ -126,7 +126,7 @@ def counted(work: Callable[[], object]) -> Count:
 
 
 def on_meta(spec: RunSpec) -> nn.Module:
-    """The run's model without numbers; first weights are drawn, but not scaled to their norms: that takes long."""
+    """The run's model without numbers; first weights are drawn, but not scaled to their norms."""
     norm = BoundedConv2d.operator_norm
     BoundedConv2d.operator_norm = lambda layer, filter: filter.new_ones(())
     try:
