@@ -1,6 +1,6 @@
 """`python -m benchmarks`: every benchmark."""
 
-from benchmarks import frame_predictor, kth, residual, rotation, velocities
+from benchmarks import frame_predictor, kth, peers, residual, rotation, velocities
 
-for benchmark in (frame_predictor, rotation, kth, velocities, residual):
+for benchmark in (frame_predictor, rotation, kth, velocities, residual, peers):
     benchmark.main([])

@@ -65,5 +65,6 @@ def save(folder: Path, name: str, text: str, rows: Sequence[Mapping[str, float]]
     print(text, end="")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(text)
-    lines = [",".join(rows[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in rows)]
+    cells = [[v.replace(",", "") if isinstance(v, str) else f"{v:.6g}" for v in r.values()] for r in rows]
+    lines = [",".join(rows[0]), *map(",".join, cells)]
     (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
