@@ -57,14 +57,14 @@ class Rates:
 
 
 def assumed(precision: str) -> Rates:
-    """Of a chip of the H100 or H200 class, where there is none to measure: sustained, not peak, and not seen."""
+    """Of a chip of the H100 class, where there is none to measure: sustained rates, taken on trust."""
     convolutions = {"float32": 45e12, "tf32": 260e12, "bfloat16": 520e12}[precision]
     products = 520e12 if precision == "bfloat16" else 45e12
     return Rates(1e-5, {"128": convolutions}, products, 30e12, 2.8e12, overlaps=True)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """The least of three, each long enough to be measured; on a CPU of its thread, whatever else runs there."""
+    """The least of three, each long enough to be measured; on a CPU those of its thread alone."""
     cuda = device.type == "cuda"
     clock = time.perf_counter if cuda else time.process_time
 
@@ -83,7 +83,7 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def _convolution(width: int, device: torch.device) -> float:
-    """Operations a second of a 3x3 convolution, forward and backward, channels-last, to 16 channels at least."""
+    """Operations a second of a 3x3 convolution to 16 channels or more, forward and backward."""
     side, kind, wide = SIDE[device.type], device.type, max(width, 16)
     each = 3 * 2 * 9 * width * wide * side**2
     batch = max(1, round(SIZE[kind] / each))
