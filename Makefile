@@ -79,6 +79,10 @@ doctor: $(STAMP) ## versions, device, memory, disk, data; what is missing and ho
 bench: $(STAMP) ## speed and memory against a plain reference, interleaved in one process
 	@"$(PY)" -m benchmarks
 
+.PHONY: gpu
+gpu: $(STAMP) ## the first hours on a GPU: its tests, benchmarks, calibration, telling runs (HOURS=1 BUDGET=0.02)
+	@"$(PY)" -m eqflow.study.gpu $(if $(HOURS),--hours $(HOURS)) $(if $(BUDGET),--budget $(BUDGET))
+
 .PHONY: check-results
 check-results: $(STAMP) ## fail if a published result is older than what made it
 	@$(RUN) check-results $(OPTIONS)

@@ -117,7 +117,7 @@ def plan(request: Request) -> str:
         text += f"{request.hours:g} hours are enough for {', '.join(whole) or 'no notebook'}"
         text += f"; what is left of them is for {', '.join(begun)}.\n" if begun else ".\n"
     if request.level.data == "real" and not torch.cuda.is_available():
-        text += "The guesses are for a GPU: without one it takes many times as long.\n"
+        text += "Counted for a GPU of the H100 class: without one it takes many times as long.\n"
     return text
 
 

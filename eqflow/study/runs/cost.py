@@ -1,5 +1,4 @@
-"""What a list of runs will cost on this machine: measured where a run has been, a declared guess
-elsewhere."""
+"""What a list of runs will cost on this machine: measured where a run has been, counted elsewhere."""
 
 from __future__ import annotations
 
@@ -13,8 +12,12 @@ from functools import lru_cache
 import joblib
 import torch
 
+from .calibration import assumed, rates
+from .counting import Count, counted_once
 from .spec import RunSpec
 from .store import RunStore
+
+CLIPS = 400  # of KTH that validate, and about as many that test
 
 REFERENCE_SECONDS = 0.036  # of `_calibration` on the machine that the guesses were made on
 
@@ -65,7 +68,8 @@ def seconds_of(spec: RunSpec, store: RunStore, *, device: torch.device | str = "
     """Expected seconds of one whole run.
 
     From the last finished run of the same model, profile and data in the work store, scaled by the steps;
-    else from the guess that it carries.
+    else from what its steps compute (`counting`) at this device's rates (`calibration`), or without a GPU at
+    those of an assumed one; for a module that nobody can count, from the guess that it carries.
     """
     steps, (experiment, model) = spec.config["steps"], spec.names
     for path in sorted((store.work / experiment).glob(f"{model}-s*/volatile.json"), reverse=True):
@@ -78,9 +82,40 @@ def seconds_of(spec: RunSpec, store: RunStore, *, device: torch.device | str = "
                 return seconds * steps / config["steps"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
+    device = torch.device(device)
+    if (count := _count(spec, store)) is not None:
+        precision = spec.config.get("precision", "float32")
+        missing = device.type == "cuda" and not torch.cuda.is_available()
+        found = assumed(precision) if missing else rates(_first(device), precision)
+        return (steps + _evaluation(spec.config)) * found.seconds(count)
     if spec.seconds_per_step is None:
         return float(steps)  # only the ratios matter then
     return spec.seconds_per_step * steps * (slowness() if torch.device(device).type == "cpu" else 1.0)
+
+
+def _first(device: torch.device) -> torch.device:
+    """Of several GPUs the first one stands for all."""
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+
+
+def _count(spec: RunSpec, store: RunStore) -> Count | None:
+    if not hasattr(spec.load_module(), "empty_batch"):
+        return None
+    return counted_once(spec, store.work.parent / "counts")
+
+
+def _memory(spec: RunSpec, store: RunStore, device: torch.device | str) -> float:
+    """Bytes: on a CPU the guess of its settings, on a GPU what a step holds, and a fifth more in pieces."""
+    if torch.device(device).type == "cpu" or (count := _count(spec, store)) is None:
+        return 1e6 * spec.memory_mb
+    return 1.2 * count.peak
+
+
+def _evaluation(config: dict) -> float:
+    """What validation and test take, in steps; without gradients a batch takes a third of one."""
+    validations = max(1, config["steps"] // config["val_every"])
+    shown = validations * config.get("val_size", CLIPS) + config.get("test_size", CLIPS)
+    return shown / config["batch_size"] / 3
 
 
 def estimate(
@@ -103,5 +138,5 @@ def estimate(
     ends = [0.0] * max(1, count)
     for seconds in each:
         heapq.heapreplace(ends, ends[0] + seconds)  # the next run goes to the worker that is free first
-    memory = sum(sorted((spec.memory_mb for spec in todo), reverse=True)[:count]) * 1e6
+    memory = sum(sorted((_memory(spec, store, device) for spec in todo), reverse=True)[:count])
     return Estimate(max(ends), sum(each), memory, len(todo), len(specs) - len(todo))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 import math
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +20,28 @@ from torch.utils.flop_counter import flop_registry
 from eqflow.density.lipschitz import BoundedConv2d
 from eqflow.motion import by_hand
 
+from ..files import read_json, write_json
+from .fingerprint import code_of, hash_of
 from .spec import RunSpec
 
 aten = torch.ops.aten
 CONVOLUTIONS = {aten.convolution, aten._convolution, aten.convolution_backward}
 NO_KERNEL = {aten.detach, aten.empty, aten.empty_like, aten.new_empty, aten.empty_strided, aten.alias}
 NO_KERNEL |= {aten.new_empty_strided, aten._unsafe_view, aten.lift_fresh, aten.is_same_size}
+PUBLISHED = Path(__file__).with_name("counts.json")
+# Settings that change no operation of a step.
+ELSEWHERE = (
+    "steps",
+    "lr",
+    "budget",
+    "profile",
+    "data",
+    "val_every",
+    "val_size",
+    "test_size",
+    "best",
+    "seeds",
+)
 ADAM = 7  # numbers that an update reads or writes for each weight
 
 
@@ -45,6 +65,19 @@ class Count:
     double: float = 0.0
     moved: float = 0.0
     peak: float = 0.0
+
+    def plus(self, other: Count, times: float = 1) -> Count:
+        """This and so many times the other."""
+        widths = self.convolutions.keys() | other.convolutions.keys()
+        mine, theirs = self.convolutions, other.convolutions
+        return Count(
+            round(self.launches + times * other.launches),
+            {w: mine.get(w, 0.0) + times * theirs.get(w, 0.0) for w in sorted(widths, key=int)},
+            *(
+                getattr(self, name) + times * getattr(other, name)
+                for name in ("products", "double", "moved", "peak")
+            ),
+        )
 
     @property
     def operations(self) -> float:
@@ -126,7 +159,7 @@ def counted(work: Callable[[], object]) -> Count:
 
 
 def on_meta(spec: RunSpec) -> nn.Module:
-    """The run's model without numbers; first weights are drawn, but not scaled to their norms."""
+    """The run's model without numbers; first weights are not scaled to their norms, which takes long."""
     norm = BoundedConv2d.operator_norm
     BoundedConv2d.operator_norm = lambda layer, filter: filter.new_ones(())
     try:
@@ -136,29 +169,57 @@ def on_meta(spec: RunSpec) -> nn.Module:
         BoundedConv2d.operator_norm = norm
 
 
-def count_step(spec: RunSpec) -> dict[str, Count]:
-    """ "step": one step of training; "forward": the same batch without gradients, as in evaluation."""
+def count_step(spec: RunSpec) -> Count:
+    """One step of training: forward, backward, clipping and Adam.
+
+    Layers that repeat are counted once: work grows in a line with the number of blocks.
+    """
+    blocks = spec.config.get("blocks") or 1
+    if blocks <= 2:
+        return _count_step(spec)
+    one, two = (_count_step(replace(spec, config=spec.config | {"blocks": n})) for n in (1, 2))
+    return one.plus(two, blocks - 1).plus(one, 1 - blocks)
+
+
+def _count_step(spec: RunSpec) -> Count:
     model, module = on_meta(spec), spec.load_module()
-    batch = module.empty_batch(spec.config, "meta")
-    weights = list(model.parameters())
-    numbers = sum(p.numel() for p in weights)
+    batch, weights = module.empty_batch(spec.config, "meta"), list(model.parameters())
 
     def step() -> None:
         module.loss_of(model, spec.config, batch).backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
 
-    def forward() -> None:
-        with torch.no_grad():
-            module.loss_of(model, spec.config, batch)
-
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # decides how many terms a roulette has
-        whole = counted(step)
-        model.eval()
-        for p in weights:
-            p.grad = None
-        part = counted(forward)
-    bytes_of = numbers * weights[0].element_size()
-    held = asdict(whole) | {"launches": whole.launches + 2, "moved": whole.moved + ADAM * bytes_of}
-    held["peak"] = whole.peak + 3 * bytes_of
-    return {"step": Count(**held), "forward": part}
+        found = counted(step)
+    size = sum(p.numel() * p.element_size() for p in weights)
+    # The update is one launch, and one counts its steps; weights, gradients and two moments are held.
+    return found.plus(Count(launches=2, moved=ADAM * size, peak=3.0 * size))
+
+
+def name_of(spec: RunSpec) -> str:
+    """Of its step: by its module and the settings that decide what is computed."""
+    key = {n: v for n, v in spec.config.items() if n not in ELSEWHERE}
+    return hashlib.sha256(json.dumps([spec.module, key], sort_keys=True).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def published_counts() -> dict[str, dict]:
+    """Those that `python -m benchmarks.launches` wrote beside this file, by `name_of`; none if it has not."""
+    return read_json(PUBLISHED) if PUBLISHED.exists() else {}
+
+
+def counted_once(spec: RunSpec, folder: Path) -> Count:
+    """`count_step`, from the published ones or kept in `folder`, by settings and code."""
+    name = name_of(spec)
+    if name in published_counts():
+        return Count(**published_counts()[name])
+    code = hash_of(Path(__file__)) + json.dumps(code_of([spec.module]))
+    path = folder / f"{name}-{hashlib.sha256(code.encode()).hexdigest()[:16]}.json"
+    try:
+        return Count(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        found = count_step(spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, asdict(found))
+        return found
