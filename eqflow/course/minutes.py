@@ -1,4 +1,4 @@
-"""The table of minutes in ``docs/teaching.md``: measured ones of each notebook, and those of its exercises."""
+"""The table of minutes in ``docs/teaching.md``: those measured of each notebook, those of its exercises."""
 
 from __future__ import annotations
 

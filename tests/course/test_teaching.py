@@ -37,7 +37,11 @@ def test_a_name_that_is_gone_would_be_seen():
 def test_numbers_of_notebooks_in_the_plans_exist():
     plans = TEXT.partition("## Six weeks")[2].partition("## Misconceptions")[0]
     rows = [line for line in plans.splitlines() if line.startswith("|")]
-    named = {n for row in rows for n in re.findall(r"(?<![\d:.])\d\d(?![\d:_])", re.sub(r"^\| *[\d:]+ \|", "|", row))}
+    named = {
+        n
+        for row in rows
+        for n in re.findall(r"(?<![\d:.])\d\d(?![\d:_])", re.sub(r"^\| *[\d:]+ \|", "|", row))
+    }
     assert named and named <= NUMBERS
 
 
