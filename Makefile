@@ -30,7 +30,7 @@ endif
 # A variable that nothing reads, such as SEED=3 or PROFIL=quick, would be passed over in silence.
 KNOWN   := PROFILE NB HOURS BUDGET DATA DEVICE MODEL FRESH ENGINE WORKERS PYTHON TORCH TORCH_INDEX
 KNOWN   += REPOSITORY EQFLOW_DATA EQFLOW_CACHE EQFLOW_PUBLISHED EQFLOW_SHARD_GB CONDA_PREFIX CONDA_DEFAULT_ENV
-KNOWN   += SUBMISSIONS COHORT SECONDS MEMORY_MB OUT EQFLOW_COHORT
+KNOWN   += SUBMISSIONS COHORT SECONDS MEMORY_MB OUT BUILD EQFLOW_COHORT
 GIVEN   := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(KNOWN),$(GIVEN))
 ifneq ($(UNKNOWN),)
@@ -90,6 +90,7 @@ check-results: $(STAMP) ## fail if a published result is older than what made it
 .PHONY: times
 times: $(STAMP) ## write the published minutes into the notebooks' title cells (for maintainers)
 	@$(RUN) times
+	@"$(PY)" -m eqflow.course minutes
 
 .PHONY: course
 course: $(STAMP) ## build the notebooks for readers, students and teachers, and the slides, into build/course
@@ -113,8 +114,8 @@ $(SITE): site/requirements.lock $(STAMP)
 	@touch "$(ENV)/.eqflow-site-installed"
 
 .PHONY: lab
-lab: $(STAMP) ## open the notebooks in JupyterLab
-	@"$(ENV)/bin/jupyter" lab notebooks
+lab: $(STAMP) ## open the notebooks in JupyterLab (BUILD=student: that build of the course)
+	@$(if $(COHORT),EQFLOW_COHORT="$(COHORT)") "$(ENV)/bin/jupyter" lab $(if $(BUILD),build/course/$(BUILD),notebooks)
 
 .PHONY: env
 env: $(STAMP) ## only set up the environment

@@ -1,4 +1,4 @@
-"""The commands behind `make course` and `make grade`."""
+"""The commands behind `make course`, `make grade` and a part of `make times`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..study.files import project_root
 from . import sandbox
 from .build import build
 from .grade import grade
+from .minutes import renew
 from .salt import cohort
 from .slides import build_slides
 
@@ -28,9 +29,10 @@ def main(words: list[str] | None = None) -> int:
     graded.add_argument("--seconds", type=float, default=sandbox.Limits.seconds, help="for each step")
     graded.add_argument("--memory-mb", type=int, default=sandbox.Limits.memory_mb)
     graded.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="submissions at a time")
+    commands.add_parser("minutes", help="write the measured minutes into docs/teaching.md")
     asked = parser.parse_args(words)
     try:
-        return _build(asked) if asked.command == "build" else _grade(asked)
+        return {"build": _build, "grade": _grade, "minutes": _minutes}[asked.command](asked)
     except ValueError as error:
         print(f"eqflow: {error}", file=sys.stderr)
         return 2
@@ -52,6 +54,11 @@ def _grade(asked: argparse.Namespace) -> int:
     grade(asked.submissions.resolve(), asked.out, limits, asked.workers)
     print(f"Marks: {asked.out / 'grades.csv'}. A page for each: {asked.out / 'feedback'}.")
     print("Not protected against:", *sandbox.warnings(), sep="\n* ")
+    return 0
+
+
+def _minutes(asked: argparse.Namespace) -> int:
+    print("docs/teaching.md:", "new minutes" if renew() else "as it was")
     return 0
 
 
