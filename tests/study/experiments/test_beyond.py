@@ -11,11 +11,11 @@ from eqflow.study.experiments import found, linear, runs_for, worlds
 from eqflow.study.experiments.profiles import PROFILES, settings
 
 
-def config(experiment, model, profile="smoke"):
-    return settings(profile, experiment).config(model, data="embedded", budget=1.0)
-
-
 SPECS = {(s.experiment, s.model): s for nb in ("50", "51", "52") for s in runs_for(nb, "smoke")}
+
+
+def config(experiment, model):
+    return SPECS[experiment, model].config
 
 
 @pytest.mark.parametrize("profile", PROFILES)
