@@ -101,16 +101,16 @@ FOUND_TWO = replace(
     val_every=20,
     models={"two_slices": ModelSettings(STILL, 0.06, options={"count": 2})},
 )
-# For as many seconds as FERNN-V2 takes for `two_digits`.
+# For as many seconds as FERNN-V2 takes for `two_digits`: .105 s of CPU a step and 400 steps, against .079 s.
 LINEAR = LinearSettings(
     **RECIPE | {"start": "uniform"},
     digits=2,
     batch_size=4,
-    steps=400,
+    steps=520,
     lr=5e-3,
-    val_every=40,
+    val_every=52,
     seeds=2,
-    models={"linear": ModelSettings(square(2), 0.09)},
+    models={"linear": ModelSettings(square(2), 0.08)},
 )
 QUICK: dict[str, Settings] = {
     "worlds": WORLD,

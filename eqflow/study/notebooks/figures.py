@@ -91,7 +91,7 @@ _STYLE = {
     "map_published": ("#009E73", "P", "-.", "published recurrence"),
     "view_conv": ("#CC79A7", "X", ":", "recurrence on the view"),
     "view_gru": ("#000000", "h", "-.", "GRU"),
-    "linear": ("#009E73", "v", (0, (5, 1)), "linear recurrence"),
+    "linear": ("#CC79A7", "v", (0, (5, 1)), "linear recurrence"),
     "one_slice": ("#009E73", "P", "-.", "one slice, found"),
     "two_slices": ("#009E73", "P", "-.", "two slices, found"),
     "no_learning": ("#000000", "h", ":", "no learning"),
