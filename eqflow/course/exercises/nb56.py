@@ -20,6 +20,13 @@ def half_a_pixel(answer, salt):
         got=f"a difference of {error:.1e}",
         look="the sign of the phase",
     )
+    error = gap(answer(answer(x, 0.5), 0.5), x.roll(1, -1))
+    require(
+        error < 1e-10,
+        expected="a roll by one, after two half pixels",
+        got=f"a difference of {error:.1e}",
+        look="section 'Half a pixel': phases multiply",
+    )
     once, twice = answer(x, first + second), answer(answer(x, first), second)
     error = gap(twice, once)
     require(
@@ -47,7 +54,7 @@ def half_a_pixel(answer, salt):
 @exercise("56.2", minutes=15)
 def shear_without_loss(answer, salt):
     """A whole shear moves rows by whole pixels: nothing is lost, and what acts in rows commutes with it."""
-    height, width = salt.choice([(5, 8), (6, 7), (8, 8)])
+    height, width = salt.choice([(5, 8), (6, 7), (7, 9)])
     x, speed = salt.randn(2, height, width), salt.choice([-2, -1, 1, 2])
     y, middle = answer(x, speed), height // 2
     error = gap(y[:, middle], x[:, middle], what="the row that stays")
@@ -61,6 +68,13 @@ def shear_without_loss(answer, salt):
     require(
         error == 0,
         expected=f"the next row moved by {speed} px, round the circle",
+        got=f"a difference of {error:.1e}",
+        look="speed times the distance from the row that stays",
+    )
+    error = gap(y[:, 0], x[:, 0].roll(-speed * middle, -1), what="the first row")
+    require(
+        error == 0,
+        expected=f"the first row moved by {-speed * middle} px",
         got=f"a difference of {error:.1e}",
         look="speed times the distance from the row that stays",
     )
