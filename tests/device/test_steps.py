@@ -13,6 +13,7 @@ from eqflow.motion import kernels
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real one")
 # At smoke sizes: three frames to read and three to predict, two blocks of layers.
 OPERATORS = {"prediction": 600, "rivals": 600, "recognition": 400, "likelihood": 2400}
+OPERATORS |= {"films": 2600, "worlds": 1400, "linear": 1000, "gated": 950, "found": 600, "matching": 200}
 TURNING = 1300
 
 
