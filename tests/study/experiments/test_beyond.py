@@ -10,7 +10,6 @@ import torch
 from eqflow.study.experiments import found, linear, runs_for, worlds
 from eqflow.study.experiments.profiles import PROFILES, settings
 
-
 SPECS = {(s.experiment, s.model): s for nb in ("50", "51", "52") for s in runs_for(nb, "smoke")}
 
 
