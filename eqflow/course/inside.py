@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 
 _KEPT_FILE = 64 << 20  # bytes that a submission may write into one file
+_LONGEST = 4 * 3600  # seconds of computing, whoever has forgotten it
 
 
 def main(descriptor: int) -> None:
@@ -66,7 +67,7 @@ def _limit(memory_mb: int) -> None:
     with contextlib.suppress(OSError):
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
-    limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": _KEPT_FILE}
+    limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": _KEPT_FILE, "RLIMIT_CPU": _LONGEST}
     limits |= {"RLIMIT_AS": used + (memory_mb << 20)} if used else {}
     for name, value in limits.items():
         with contextlib.suppress(OSError, ValueError):  # a lower limit stands already

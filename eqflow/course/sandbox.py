@@ -49,8 +49,9 @@ def namespaces() -> tuple[str, ...]:
     """The command that cuts a process off, () where this system permits none."""
     if shutil.which("unshare") is None:
         return ()
+    dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     for extra in (["--mount-proc"], []):
-        command = ["unshare", *_ALONE, *extra]
+        command = [*dies_with_us, "unshare", *_ALONE, *extra]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             tried = subprocess.run([*command, sys.executable, "-c", ""], capture_output=True, timeout=60)
             if tried.returncode == 0:

@@ -6,10 +6,14 @@ import csv
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from eqflow.course import grade, sandbox
@@ -17,6 +21,7 @@ from eqflow.course.__main__ import main
 from eqflow.course.grade import Graded, page
 from eqflow.course.sandbox import Limits
 
+ROOT = Path(__file__).resolve().parents[2]
 SUBMISSIONS = Path(__file__).with_name("submissions")
 LIMITS = Limits(seconds=8, memory_mb=700)
 DESERVED = {
@@ -208,6 +213,33 @@ def test_the_memory_of_its_children_counts(tmp_path):
     """Where the system's limit is for each process alone."""
     one = marked(submission(tmp_path, HOG), Limits(seconds=45, memory_mb=700))
     assert any("more than 700 MB" in note for note in one.notes) and one.outcomes["10.3"].passed
+
+
+LONELY = """import sys, time
+from pathlib import Path
+from eqflow.course import grade
+grade.grade_one(Path(sys.argv[1]), Path(sys.argv[1]).parent)"""
+
+
+@ALONE
+def test_a_submission_ends_with_the_grader(tmp_path):
+    """Killed, not stopped: nobody is left to end what it has started."""
+    mark = tmp_path / "runs"
+    loop = f"open({str(mark)!r}, 'w').close()\nwhile True: pass"
+    path = submission(tmp_path, loop)
+    grader = subprocess.Popen(
+        [sys.executable, "-c", LONELY, str(path)], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    deadline = time.monotonic() + 240
+    while not mark.exists():
+        assert time.monotonic() < deadline and grader.poll() is None
+        time.sleep(0.2)
+    below = psutil.Process(grader.pid).children(recursive=True)
+    assert below
+    grader.kill()
+    grader.wait()
+    _, alive = psutil.wait_procs(below, timeout=30)
+    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
 
 
 # --- the command --------------------------------------------------------------------------------------------
