@@ -87,7 +87,7 @@ _STYLE = {
     "black": ("#767676", "None", ":", "predicting black"),
     "map_v9": ("#0072B2", "D", "-", "map, nine slices"),
     "map_v1": ("#D55E00", "o", "-", "map, one slice"),
-    "map_blind": ("#E69F00", "s", "--", "map, not told the steps"),
+    "map_blind": ("#B97800", "s", "--", "map, not told the steps"),
     "map_published": ("#009E73", "P", "-.", "published recurrence"),
     "view_conv": ("#CC79A7", "X", ":", "recurrence on the view"),
     "view_gru": ("#000000", "h", "-.", "GRU"),
