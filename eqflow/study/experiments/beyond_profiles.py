@@ -146,6 +146,6 @@ def _larger(sizes: Settings, longer: int, wider: int, **changes) -> Settings:
 BEYOND = {
     "smoke": {name: _smoke(sizes) for name, sizes in QUICK.items()},
     "quick": QUICK,
-    "night": {name: _larger(sizes, 6, 2) for name, sizes in QUICK.items()},
+    "night": {name: _larger(sizes, 3, 2) for name, sizes in QUICK.items()},
     "paper": {name: _larger(sizes, 30, 4) for name, sizes in QUICK.items()},
 }

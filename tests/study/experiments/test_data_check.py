@@ -32,7 +32,8 @@ def asked(monkeypatch):
 
 
 def test_every_set_of_the_paper_profile_is_asked_for_once(asked):
-    specs = [spec for number in NOTEBOOKS for spec in runs_for(number, "paper", data="real")]
+    papers = [number for number in NOTEBOOKS if number < "50"]  # what lies beyond takes the sets of these
+    specs = [spec for number in papers for spec in runs_for(number, "paper", data="real")]
     assert missing_data(specs) == ["no real: put it there"]
     assert [a for a in asked if a[0] == "real" and len(a) == 1] == [("real",)]
     assert ("real", {"size": 32, "frames": 16, "step": 2}) in asked
@@ -61,4 +62,10 @@ def test_stand_ins_are_known_by_their_data():
     )
     assert is_stand_in(subset) and not is_stand_in(whole)
     quick = [s for number in NOTEBOOKS for s in runs_for(number, "quick", data="embedded")]
-    assert all(map(is_stand_in, (s for s in quick if "toy" not in s.experiment)))
+    drawn = (
+        "toy_",
+        "matching_rings",
+        "matching_gaussians",
+        "matching_features",
+    )  # points of densities in closed form
+    assert all(is_stand_in(s) for s in quick if not s.experiment.startswith(drawn))
