@@ -11,7 +11,7 @@ import pytest
 import eqflow.study
 
 HOUSE = Path(eqflow.study.__file__).parent
-ORDER = ("files", "runs", "experiments", "verdicts", "notebooks", "doctor", "__main__")
+ORDER = ("files", "runs", "experiments", "verdicts", "notebooks", "doctor", "gpu", "__main__")
 
 
 def imported(source: str, package: str) -> set[str]:
