@@ -32,7 +32,7 @@ NUMBERS |= {
     "digits",
 }
 NUMBERS |= {"group", "readout_norm", "standardize", "roulette", "frames", "stride", "input_frames", "horizon"}
-NUMBERS |= {"camera", "video"}
+NUMBERS |= {"frequencies", "camera", "video"}
 
 
 def path(spec: RunSpec) -> tuple:

@@ -24,9 +24,8 @@ def test_no_step_waits(name):
     with pretended() as log:
         found = third_step(spec, log)
     assert not found.waits
-    assert sum(found.sends.values()) == (
-        2 if kind == "recognition" else 1
-    )  # labels are a tensor of their own
+    tensors = 2 if kind in ("recognition", "worlds") else 1  # with labels, with actions
+    assert sum(found.sends.values()) == tensors
     bound = TURNING if spec.config.get("orientations") else OPERATORS[kind]
     assert bound / 30 < sum(found.operators.values()) <= bound
 
