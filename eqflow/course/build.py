@@ -8,6 +8,7 @@ and the same published notebook give the same bytes.
 from __future__ import annotations
 
 import copy
+import hashlib
 import re
 import shutil
 from collections.abc import Iterable
@@ -128,15 +129,23 @@ _MAKE = {"reader": reader, "student": student, "teacher": teacher}
 def build(out: Path, numbers: Iterable[str] = ()) -> list[Path]:
     """Write all builds of all notebooks, or of those numbered, into ``out/{reader,student,teacher}``.
 
-    What an earlier build left there of notebooks that are gone is removed.
+    What an earlier build left there of notebooks that are gone is removed; work that somebody has done in a
+    student's notebook is not overwritten.
 
     Raises:
-        ValueError: no such notebook; or one breaks the convention of exercises.
+        ValueError: no such notebook; or one breaks the convention of exercises; or a student's notebook has
+            been worked in since it was built.
     """
     paths, wanted = cells.notebooks(), list(numbers)
     if unknown := sorted(set(wanted) - {p.stem[:2] for p in paths}):
         listed = ", ".join(p.stem[:2] for p in paths)
         raise ValueError(f"no notebook {', '.join(unknown)}; there are: {listed}")
+    theirs = sorted(p for p in (out / "student").glob("*.ipynb") if not wanted or p.stem[:2] in wanted)
+    if edited := [p.name for p in theirs if _is_edited(p, out)]:
+        raise ValueError(
+            f"expected students' notebooks as they were built; got changes in {', '.join(edited)}: "
+            f"move {out / 'student'} away, and build again"
+        )
     if not wanted:
         for kind in BUILDS:
             shutil.rmtree(out / kind, ignore_errors=True)
@@ -152,6 +161,19 @@ def build(out: Path, numbers: Iterable[str] = ()) -> list[Path]:
                 raise ValueError(f"{path.name}: {error}") from error
             nbformat.validate(notebook)
             target = out / kind / path.name
-            atomic_write(target, nbformat.writes(notebook) + "\n")
+            text = nbformat.writes(notebook) + "\n"
+            atomic_write(target, text)
+            if kind == "student":
+                atomic_write(_mark_of(target, out), hashlib.sha256(text.encode()).hexdigest() + "\n")
             written.append(target)
     return written
+
+
+def _mark_of(path: Path, out: Path) -> Path:
+    """Where the checksum of a student's notebook is kept."""
+    return out / ".built" / f"{path.stem}.sha256"
+
+
+def _is_edited(path: Path, out: Path) -> bool:
+    mark = _mark_of(path, out)
+    return mark.exists() and mark.read_text().strip() != hashlib.sha256(path.read_bytes()).hexdigest()

@@ -29,6 +29,7 @@ from .salt import cohort
 from .sandbox import Limits, Stopped, lines
 
 _MOST_BYTES = 30 << 20  # of a submission
+_LESSON = re.compile(r"\d\d_")
 _START = re.compile(r'start\(\s*"(\d\d_\w+)"')
 TOO_SLOW, MEMORY, ENDED, NOT_GRADED = "too slow", "out of memory", "ended the process", "not graded"
 _EXPECTED = {
@@ -49,7 +50,8 @@ class Graded:
     """A submission's marks.
 
     Attributes:
-        student: the file's name.  path: relative to the folder.  notebook: which, "" if unknown.
+        student: the file's name, or its folder's where the file is called as the lesson.
+        path: relative to the folder.  notebook: which, "" if unknown.
         outcomes: number -> how it went, of all checked exercises of that notebook.
         notes: what else went wrong, for the student.
     """
@@ -110,7 +112,8 @@ def _job(name: str, code: list) -> tuple[list[dict], dict[str, str]]:
 
 def grade_one(path: Path, folder: Path, limits: Limits = Limits()) -> Graded:  # noqa: B008  frozen
     """Grade one file; whatever it does, this returns."""
-    graded = Graded(path.stem, path.relative_to(folder))
+    place = path.relative_to(folder)
+    graded = Graded(place.parent.name if _LESSON.match(path.stem) and place.parent.name else path.stem, place)
     try:
         graded.notebook, code = _read(path)
         _grade(graded, code, limits)

@@ -95,6 +95,18 @@ def test_a_second_build_is_the_same_to_the_byte(built, tmp_path):
     assert _digest(tmp_path) == _digest(built) != {}
 
 
+def test_a_students_work_is_not_overwritten(tmp_path):
+    build.build(tmp_path, ["10"])
+    build.build(tmp_path, ["10"])  # untouched: built again
+    (mine,) = (tmp_path / "student").glob("10_*.ipynb")
+    work = mine.read_text().replace("NotImplementedError", "ValueError")
+    mine.write_text(work)
+    with pytest.raises(ValueError, match=r"as they were built; got changes in 10_motions\.ipynb: move"):
+        build.build(tmp_path, ["10"])
+    assert mine.read_text() == work
+    assert build.build(tmp_path, ["01"])  # another one is nobody's work
+
+
 def test_some_notebooks_only(tmp_path):
     build.build(tmp_path, ["10"])
     assert sorted(p.parent.name for p in tmp_path.rglob("*.ipynb")) == sorted(build.BUILDS)

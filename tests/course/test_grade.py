@@ -112,6 +112,16 @@ def test_an_answer_that_crashes_where_it_is_defined(tmp_path):
     assert one.outcomes["10.3"].verdict == "missing" and "exercise 10.3 is missing" in page(one)
 
 
+@pytest.mark.parametrize(
+    ("place", "student"), [("ada/10_motions", "ada"), ("10_motions", "10_motions"), ("x/bob", "bob")]
+)
+def test_a_file_called_as_the_lesson_is_its_folders(tmp_path, place, student):
+    path = tmp_path / f"{place}.ipynb"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("not json")
+    assert grade.grade_one(path, tmp_path, LIMITS).student == student
+
+
 def test_a_stub_is_not_written(tmp_path):
     stub = 'def moving_difference(video, motion):\n    raise NotImplementedError("Exercise 10.3: write it")'
     one = marked(submission(tmp_path, answer=stub))
