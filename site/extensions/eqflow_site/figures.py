@@ -72,7 +72,7 @@ def visit(translator, node) -> None:
         f'<img src="{source}" alt="{alt}" {size} loading="lazy"></div>\n<figcaption>'
     )
     if node["number"]:
-        translator.body.append(f'<p class="eq-number">Figure {node["number"]}</p>')
+        translator.body.append(f'<p class="eq-number">Figure {node["number"]}.</p>')
 
 
 def depart(translator, node) -> None:
