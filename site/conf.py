@@ -63,9 +63,8 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_last_updated_fmt = None
-html_context = {
-    "default_mode": "auto"
-}  # light or dark as the reader's system; the theme's own default is an error
+# Light or dark as the reader's system; left to the theme it is an error in the console.
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,

@@ -41,7 +41,7 @@ def smallest_text(svg: Path) -> tuple[float | None, float]:
 
 
 def least_width(natural: int, svg: Path) -> int:
-    """The width (px) below which a picture scrolls, so that its letters stay legible; ``svg`` may be missing."""
+    """The width (px) below which a picture scrolls, so that letters stay legible; ``svg`` may be missing."""
     share = LEAST
     if svg.exists():
         letters, _ = smallest_text(svg)

@@ -1,4 +1,4 @@
-"""A real browser over the built site: `make test-site`. Without one, or without a site, every test is skipped."""
+"""A real browser over the built site: `make test-site`. Without one, or a site, every test is skipped."""
 
 from __future__ import annotations
 

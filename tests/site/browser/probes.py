@@ -10,7 +10,7 @@ SMALLEST = 8  # px: no letter of a figure may be smaller at the width shown
 
 
 class Heard:
-    """What a page says and asks for while it is open: ``errors`` of its console, ``requests`` that leave it."""
+    """What a page says and asks for: ``errors`` of its console, ``requests`` that leave the site."""
 
     def __init__(self, page, home: str):
         self.errors, self.requests = [], []
@@ -24,7 +24,8 @@ class Heard:
 
 
 EQUATIONS = """() => [...document.querySelectorAll('.math')]
-  .filter((m) => !m.querySelector('.katex') || m.querySelector('.katex-error') || m.classList.contains('eq-tex'))
+  .filter((m) => !m.querySelector('.katex') || m.querySelector('.katex-error')
+    || m.classList.contains('eq-tex'))
   .map((m) => 'not rendered: ' + m.textContent.slice(0, 80))"""
 
 ALT = """() => [...document.images].filter((i) => !(i.getAttribute('alt') || '').trim())
@@ -36,19 +37,20 @@ WIDE = """() => {
   if (page <= room + 1) return [];
   const scrolls = (e) => { for (let p = e.parentElement; p; p = p.parentElement)
     if (getComputedStyle(p).overflowX !== 'visible') return true; return false; };
-  const out = [...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > room + 1
-    && !scrolls(e)).slice(0, 3).map((e) => e.tagName + '.' + e.className);
+  const beyond = (e) => e.getBoundingClientRect().right > room + 1 && !scrolls(e);
+  const out = [...document.querySelectorAll('main *')].filter(beyond).slice(0, 3).map((e) => e.tagName + '.' + e.className);
   return [`${page} px wide in ${room} px: ${out.join(', ')}`];
 }"""
 
-# Text inside of SVG files that are shown as images: matplotlib draws letters as paths under scale(size / 100).
+# SVG files that are shown as images, and how wide.
 SHOWN = """() => [...document.querySelectorAll('.eq-figure img')].filter((i) => i.src.endsWith('.svg'))
   .map((i) => [decodeURI(i.src), i.getBoundingClientRect().width])"""
 
 PRINT = """() => {
   const seen = (e) => e && getComputedStyle(e).display !== 'none' && e.getBoundingClientRect().height > 0;
   const bad = [];
-  for (const s of ['.bd-sidebar-primary', '.bd-sidebar-secondary', '.bd-header-article', '.eq-controls', '.prev-next-footer'])
+  const screen = ['.bd-sidebar-primary', '.bd-sidebar-secondary', '.bd-header-article', '.eq-controls'];
+  for (const s of [...screen, '.prev-next-footer'])
     if ([...document.querySelectorAll(s)].some(seen)) bad.push(s + ' is printed');
   for (const i of document.querySelectorAll('.eq-figure'))
     if (i.getBoundingClientRect().right > innerWidth + 1) bad.push('cut off: ' + i.id);

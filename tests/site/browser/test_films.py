@@ -1,4 +1,4 @@
-"""Players play, pause, step, scrub and stop; by the keyboard too; quiet for who asks for less motion; a still on paper."""
+"""Players play, pause, step and scrub, by the keyboard too; less motion where asked; a still on paper."""
 
 from __future__ import annotations
 

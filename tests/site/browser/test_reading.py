@@ -1,4 +1,4 @@
-"""What a reader does: search, filter, open, and all of it by the keyboard; from a disk and under a sub-path."""
+"""What a reader does: search, filter, open, also by the keyboard; from a disk and under a sub-path."""
 
 from __future__ import annotations
 
@@ -119,7 +119,8 @@ def test_address_of_a_claim_opens_its_row(page, url):
 def test_focus_is_seen(page, url):
     """Whatever Tab reaches shows an outline, a shadow or another border than before."""
     page.goto(url("index.html"))
-    look = "() => { const s = getComputedStyle(document.activeElement); return [s.outlineStyle, s.outlineWidth, s.boxShadow]; }"
+    look = """() => { const s = getComputedStyle(document.activeElement);
+      return [s.outlineStyle, s.outlineWidth, s.boxShadow]; }"""
     for _ in range(8):
         page.keyboard.press("Tab")
         style, width, shadow = page.evaluate(look)
