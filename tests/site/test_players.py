@@ -13,7 +13,8 @@ from players import sheet
 from stage import Published, stage_figures
 
 SVG = """<svg xmlns="x" width="72pt" height="36pt" viewBox="0 0 72 36">
-<g transform="translate(1 2) scale({} -{})"><use transform="translate(0 41) scale(0.7)"/></g><g transform="scale(0.12 -0.12)"></g></svg>"""
+<g transform="translate(1 2) scale({} -{})"><use transform="translate(0 41) scale(0.7)"/></g>
+<g transform="scale(0.12 -0.12)"></g></svg>"""
 
 
 def film(path, count=11, shade=20):

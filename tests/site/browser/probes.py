@@ -38,7 +38,8 @@ WIDE = """() => {
   const scrolls = (e) => { for (let p = e.parentElement; p; p = p.parentElement)
     if (getComputedStyle(p).overflowX !== 'visible') return true; return false; };
   const beyond = (e) => e.getBoundingClientRect().right > room + 1 && !scrolls(e);
-  const out = [...document.querySelectorAll('main *')].filter(beyond).slice(0, 3).map((e) => e.tagName + '.' + e.className);
+  const out = [...document.querySelectorAll('main *')].filter(beyond)
+    .slice(0, 3).map((e) => e.tagName + '.' + e.className);
   return [`${page} px wide in ${room} px: ${out.join(', ')}`];
 }"""
 

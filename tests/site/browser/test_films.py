@@ -36,9 +36,9 @@ def control(figure, name):
     return figure.get_by_role("group", name="Player").get_by_label(name, exact=True)
 
 
-@pytest.mark.parametrize("address", [BUMP, DIGITS, MOSER])
-def test_steps_and_slider_show_the_frame_they_name(calm, url, address):
-    figure = player(calm, url(address))
+@pytest.mark.parametrize("place", [BUMP, DIGITS, MOSER])
+def test_steps_and_slider_show_the_frame_they_name(calm, url, place):
+    figure = player(calm, url(place))
     last = figure.evaluate("f => JSON.parse(f.dataset.film).frames") - 1
     assert figure.evaluate(FRAME) == last  # quiet: the still stands
     end = pixels(figure)
