@@ -55,7 +55,7 @@ document.addEventListener("DOMContentLoaded", () => {
     Object.assign(said.dataset, { lost, kept, mean: now.mean, most: now.most });
     said.textContent =
       `${now.V.length - lost} of ${now.V.length} slices have a partner` +
-      (now.V.length > lost ? `; they are right to ${eqflow.said(kept)}. ` : ". ") +
+      (now.V.length > lost ? ` and agree with it${kept < 1e-12 ? " to rounding" : `, but for ${eqflow.said(kept)}`}. ` : ". ") +
       `${lost} came from outside V. Error of the mean over V: ${eqflow.said(now.mean)}; of the maximum: ${eqflow.said(now.most)}.`;
     const top = Math.max(...now.before.flat(3).map((row) => Math.max(...row)));
     const scaled = (states) => states.map((f) => f[0].map((v) => v / top));

@@ -107,3 +107,4 @@ def setup(app) -> None:
     app.add_node(eqfigure, html=(visit, depart), latex=(skip, None), text=(skip, None))
     app.add_directive("eqfigure", FigureDirective)
     app.add_js_file("player.js")
+    app.add_js_file("names.js")

@@ -114,6 +114,9 @@ def test_edge_says_how_many_slices_are_lost(page, url):
     few = float(said.get_attribute("data-mean"))
     set_slider(page, "size", 5)
     assert float(said.get_attribute("data-mean")) < few
+    for size in range(1, 6):  # what the page says of the maximum
+        set_slider(page, "size", size)
+        assert float(said.get_attribute("data-most")) > float(said.get_attribute("data-mean"))
 
 
 def test_group_density_is_one_and_its_samples_are_its_own(page, url):

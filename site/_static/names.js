@@ -1,0 +1,8 @@
+// Names that the theme leaves out or contradicts, for who hears the page.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const summary of document.querySelectorAll(".bd-sidebar-primary details > summary")) {
+    const page = summary.parentElement.previousElementSibling?.textContent.trim() || "";
+    summary.setAttribute("aria-label", `Pages below ${page}`);
+  }
+  for (const button of document.querySelectorAll(".search-button-field")) button.removeAttribute("aria-label");
+});
