@@ -24,8 +24,13 @@ function player(figure, calm) {
     element.append(...inside);
     return element;
   };
-  const button = (text, label, act) => {
-    const made = make("button", { type: "button", textContent: text, title: label, onclick: act });
+  const icon = (path) => `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${path}"/></svg>`;
+  const PLAY = icon("M4 2l10 6-10 6z");
+  const PAUSE = icon("M3 2h4v12H3zM9 2h4v12H9z");
+  const BACK = icon("M3 2h2v12H3zM13 2v12L6 8z");
+  const ON = icon("M11 2h2v12h-2zM3 2v12l7-6z");
+  const button = (picture, label, act) => {
+    const made = make("button", { type: "button", innerHTML: picture, title: label, onclick: act });
     made.setAttribute("aria-label", label);
     return made;
   };
@@ -34,13 +39,13 @@ function player(figure, calm) {
   const said = make("span", { className: "eq-frame" });
   const speed = make("select", {}, ...[0.25, 0.5, 1, 2].map((s) => new Option(`${s}×`, s, s === 1, s === 1)));
   speed.setAttribute("aria-label", "Speed");
-  const play = button("▶", "Play", () => (timer ? pause() : run(Infinity)));
+  const play = button(PLAY, "Play", () => (timer ? pause() : run(Infinity)));
   const controls = make(
     "div",
     { className: "eq-controls" },
     play,
-    button("⏮", "One frame back", () => step(-1)),
-    button("⏭", "One frame on", () => step(1)),
+    button(BACK, "One frame back", () => step(-1)),
+    button(ON, "One frame on", () => step(1)),
     slider,
     said,
     speed,
@@ -74,7 +79,7 @@ function player(figure, calm) {
     if (sheet.naturalWidth) draw();
   };
   const label = () => {
-    play.textContent = timer ? "⏸" : "▶";
+    play.innerHTML = timer ? PAUSE : PLAY;
     play.title = timer ? "Pause" : "Play";
     play.setAttribute("aria-label", play.title);
   };

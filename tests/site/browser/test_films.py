@@ -28,8 +28,8 @@ def player(page, address):
     return figure
 
 
-def pixels(figure) -> str:
-    return figure.locator("canvas").evaluate("c => c.toDataURL()")
+def pixels(figure) -> bytes:
+    return figure.locator("canvas").screenshot()  # toDataURL is refused from a disk
 
 
 def control(figure, name):
