@@ -39,7 +39,7 @@ def cell_states(x, input_weights, hidden_weights, velocities):
         h, states = None, []
         for frame in x:
             h = cell(frame[None, None, None], h)
-            states.append(h[0, :, :, 0])
+            states.append(cell.slices(h)[0, :, :, 0])
     return torch.stack(states)
 
 
