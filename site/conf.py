@@ -60,6 +60,7 @@ html_title = "eqflow"
 html_math_renderer = "katex"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_last_updated_fmt = None

@@ -4,5 +4,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const page = summary.parentElement.previousElementSibling?.textContent.trim() || "";
     summary.setAttribute("aria-label", `Pages below ${page}`);
   }
+  for (const summary of document.querySelectorAll("summary[aria-label='Toggle hidden content']"))
+    summary.removeAttribute("aria-label"); // its own words say it
   for (const button of document.querySelectorAll(".search-button-field")) button.removeAttribute("aria-label");
 });

@@ -108,3 +108,4 @@ def setup(app) -> None:
     app.add_directive("eqfigure", FigureDirective)
     app.add_js_file("player.js")
     app.add_js_file("names.js")
+    app.add_js_file("disk.js")
