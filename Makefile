@@ -19,6 +19,7 @@ SPACE := $(subst ,, )
 # Make splits names at spaces: those of a path to conda are escaped; .venv is relative for that reason too.
 STAMP := $(subst $(SPACE),\ ,$(ENV))/.eqflow-installed
 SITE  := $(subst $(SPACE),\ ,$(ENV))/.eqflow-site-installed
+SITETEST := $(subst $(SPACE),\ ,$(ENV))/.eqflow-site-test-installed
 RUN   := "$(PY)" -m eqflow.study
 
 # A relative EQFLOW_DATA means relative to here, wherever a notebook runs.
@@ -112,6 +113,15 @@ $(SITE): site/requirements.lock $(STAMP)
 	@echo "eqflow: installing what the site needs into $(ENV) (once)"
 	@"$(PY)" -m pip install --quiet -r site/requirements.lock
 	@touch "$(ENV)/.eqflow-site-installed"
+
+# The site in a real browser. Without one (Debian: chromium; or EQFLOW_BROWSER) its tests are skipped, aloud.
+.PHONY: test-site
+test-site: site $(SITETEST) ## the site in a browser: every page, players, explorables, search, keyboard, print
+	@EQFLOW_SITE="$(CURDIR)/build/site" "$(PY)" -m pytest tests/site -q
+
+$(SITETEST): pyproject.toml $(SITE)
+	@"$(PY)" -m pip install --quiet "playwright>=1.50"
+	@touch "$(ENV)/.eqflow-site-test-installed"
 
 .PHONY: lab
 lab: $(STAMP) ## open the notebooks in JupyterLab (BUILD=student: that build of the course)

@@ -60,9 +60,12 @@ html_title = "eqflow"
 html_math_renderer = "katex"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_last_updated_fmt = None
+# Light or dark as the reader's system; left to the theme it is an error in the console.
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,

@@ -15,6 +15,7 @@ import nbformat
 from api_pages import PACKAGES, index
 from api_pages import page as api_page
 from launch import elsewhere, line
+from players import sheet
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
@@ -26,6 +27,7 @@ DECADES = {  # caption in the side bar -> first and last number of a notebook
     "Density": (30, 49),
     "Beyond": (50, 89),
 }
+EXPLORE = ("velocity", "edge", "group")  # pages that answer by being dragged, in the order of the side bar
 FOLDED = {"parameters", "imports", "solution"}  # read by few: a click opens them
 DROPPED = {"injected-parameters", "teacher"}
 
@@ -103,9 +105,11 @@ def stage_figures(published: Published, target: Path) -> int:
             if path.exists():
                 wanted.add(place := target / about.parent.name / path.name)
                 copy(path, place)
+        if drawn.suffix == ".gif":
+            wanted.update(sheet(drawn, target / about.parent.name))
         count += 1
     for old in target.glob("*/*"):
-        if old not in wanted and old.suffix in {".gif", ".svg", ".png", ".csv", ".json"}:
+        if old not in wanted and old.suffix in {".gif", ".svg", ".png", ".csv", ".json", ".webp"}:
             old.unlink()
     return count
 
@@ -200,6 +204,7 @@ def toctrees(names: list[str]) -> str:
     for caption, (first, last) in DECADES.items():
         docs = [f"notebooks/{n}" for n in names if first <= int(n[:2]) <= last]
         blocks.append((caption, docs))
+    blocks.append(("Explore", [f"explore/{name}" for name in EXPLORE]))
     blocks.append(("Scoreboard", ["scoreboard", *(f"notebooks/{n}" for n in names if int(n[:2]) >= 90)]))
     pages = [p.stem for p in sorted((HERE / "pages").glob("*.md")) if p.stem not in ("index", "scoreboard")]
     order = ["extend", "notation", "glossary", "related"]

@@ -20,6 +20,11 @@ KATEX = (
     "katex@0.19.1",
     "sha512-jG8uKntjSEcm2EpQOh0XturpPuuC9r3Sq5HLHdsFdWZT27E672SF19QEi+of0/YeOy15lDgRhKvr5614uRrEfA==",
 )
+AXE = (  # only the tests read it; the site ships nothing of it
+    "axe-core@4.14.1",
+    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+)
+TESTS = Path(__file__).parents[1] / "tests" / "site" / "vendor"
 
 
 def package(name: str, integrity: str) -> dict[str, bytes]:
@@ -59,6 +64,15 @@ def katex() -> None:
     (folder / "VERSION").write_text("\n".join(KATEX) + "\n", encoding="utf-8")
 
 
+def axe() -> None:
+    files, folder = package(*AXE), TESTS / "axe-core"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("axe.min.js", "LICENSE"):
+        (folder / name).write_bytes(files[name])
+    (folder / "VERSION").write_text("\n".join(AXE) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     katex()
+    axe()
     sys.stdout.write("".join(f"{p.relative_to(VENDOR)}\n" for p in sorted(VENDOR.rglob("*")) if p.is_file()))

@@ -7,7 +7,18 @@ from itertools import pairwise
 import nbformat
 import pytest
 import tiny
-from stage import DECADES, Published, SiteError, page_of, stage, stage_figures, toctrees, with_links
+from stage import (
+    DECADES,
+    EXPLORE,
+    HERE,
+    Published,
+    SiteError,
+    page_of,
+    stage,
+    stage_figures,
+    toctrees,
+    with_links,
+)
 
 
 @pytest.fixture
@@ -76,13 +87,20 @@ def test_a_notebook_that_is_named_is_linked():
 
 def test_side_bar_follows_the_decades():
     text = toctrees(["01_bump", "20_more", "31_residual", "50_worlds", "90_scoreboard"])
-    places = [text.index(f":caption: {caption}\n") for caption in (*DECADES, "Scoreboard", "Reference")]
+    places = [
+        text.index(f":caption: {caption}\n") for caption in (*DECADES, "Explore", "Scoreboard", "Reference")
+    ]
     assert places == sorted(places)
     order = [text.index(n) for n in ("01_bump", "20_more", "31_residual", "50_worlds", "90_scoreboard")]
     assert order == sorted(order) and text.index("50_worlds") > text.index("Beyond")
     assert ":caption: Beyond" not in toctrees(["01_bump"])
     ends = list(DECADES.values())
     assert ends[0][0] == 0 and all(b[0] == a[1] + 1 for a, b in pairwise(ends))
+
+
+def test_every_explorable_is_in_the_side_bar():
+    assert {p.stem for p in (HERE / "pages" / "explore").glob("*.md")} == set(EXPLORE)
+    assert all(f"explore/{name}\n" in toctrees(["01_bump"]) for name in EXPLORE)
 
 
 def test_stage_writes_what_changed_and_removes_what_is_gone(quick, tmp_path):

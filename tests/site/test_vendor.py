@@ -14,6 +14,7 @@ SHA256 = {
     "katex/katex.min.css": "c8154259fb268d0e8d3e32fe2bc86ad3f9b8ffa696623012dedf7363d039f96c",
     "katex/katex.min.js": "fa140498b8cfc8302cbe5e7cb1bdbc1f952bc38b3fa258ede09e73edbf9a74bc",
 }
+AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 
 
 @pytest.mark.parametrize("name", SHA256)
@@ -25,6 +26,14 @@ def test_each_package_has_its_licence_and_version():
     for folder in (p for p in vendor.VENDOR.iterdir() if p.is_dir()):
         assert "Permission is hereby granted" in (folder / "LICENSE").read_text()
         assert re.match(r"[\w@/-]+@\d+\.\d+\.\d+\nsha512-", (folder / "VERSION").read_text())
+
+
+def test_the_tests_own_package_is_pinned_licensed_and_not_shipped():
+    folder = vendor.TESTS / "axe-core"
+    assert hashlib.sha256((folder / "axe.min.js").read_bytes()).hexdigest() == AXE_SHA256
+    assert (folder / "LICENSE").read_text().startswith("Mozilla Public License, version 2.0")
+    assert tuple((folder / "VERSION").read_text().split()) == vendor.AXE
+    assert not list(STATIC.rglob("axe*"))
 
 
 def loads(text: str) -> list[str]:

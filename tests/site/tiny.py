@@ -85,8 +85,8 @@ def results(folder: Path) -> Path:
 
 def front_page(quick: Path) -> None:
     """What the site's front page names: a notebook and a figure."""
-    start = notebook("The map", [shown("Text.")])
-    nbformat.write(start, quick / "notebooks" / "00_start_here.ipynb")
+    for name, title in (("00_start_here", "The map"), ("30_invariant_densities", "Invariant densities")):
+        nbformat.write(notebook(title, [shown("Text.")]), quick / "notebooks" / f"{name}.ipynb")
     figures = quick / "figures" / "01_bump"
     (figures / "hero.json").write_text((figures / "lag.json").read_text().replace("grows", "rises"))
     (figures / "hero.png").write_bytes((figures / "lag.png").read_bytes())

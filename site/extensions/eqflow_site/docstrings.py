@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 
 BAR = re.compile(r"(?<!\\)\|")
@@ -67,5 +68,11 @@ def _public() -> dict[str, str]:
     return {name: full for name, full in found.items() if full}
 
 
+def _borrowed(app, what, name, thing, skip, options) -> bool | None:
+    """A member that is another library's compiled function (`bend = torch.sin`) is documented there."""
+    return True if inspect.isbuiltin(thing) else None
+
+
 def setup(app) -> None:
+    app.connect("autodoc-skip-member", _borrowed)
     app.connect("autodoc-process-docstring", _process, priority=400)  # before napoleon's 500

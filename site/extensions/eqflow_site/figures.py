@@ -17,11 +17,8 @@ from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.logging import getLogger
 
-from .pictures import KINDS, natural_size
+from .pictures import KINDS, least_width, natural_size
 
-SMALLEST = (
-    0.72  # of the natural width, below which a picture scrolls sideways: its smallest letters stay legible
-)
 log = getLogger(__name__)
 
 
@@ -50,6 +47,10 @@ class FigureDirective(SphinxDirective):
         node["csv"] = (folder / f"{name}.csv").exists()
         node["number"] = self.options.get("number")
         node["width"], node["height"] = natural_size(picture)
+        film = folder / f"{name}.frames.json"
+        node["film"] = film.read_text(encoding="utf-8").strip() if picture.suffix == ".gif" else ""
+        vector = Path(self.config.eqflow_results) / "figures" / f"{name}.svg"
+        node["least"] = least_width(node["width"], vector)
         node["ids"] = [f"figure-{Path(name).name.replace('_', '-')}"]
         node += self.parse_text_to_nodes(about["caption"])
         return [node]
@@ -62,12 +63,17 @@ def root_of(translator) -> str:
 
 def visit(translator, node) -> None:
     root, alt = root_of(translator), translator.attval(node["alt"])
-    kind = "eq-player" if node["picture"] == ".gif" else "eq-still"
-    source = f"{root}figures/{node['name']}{node['picture']}"
+    kind, picture, film = "eq-still", node["picture"], ""
+    if node["film"]:  # the page shows the still until its script has the frames
+        kind, picture = "eq-player", ".png"
+        film = (
+            f' data-sheet="{root}figures/{node["name"]}.webp" data-film="{translator.attval(node["film"])}"'
+        )
+    source = f"{root}figures/{node['name']}{picture}"
     size = f'width="{node["width"]}" height="{node["height"]}"'
-    narrow = f"--eq-least: {round(node['width'] * SMALLEST)}px"
+    narrow = f"--eq-least: {node['least']}px"
     translator.body.append(
-        f'<figure class="eq-figure {kind}" id="{node["ids"][0]}" data-figure="{node["name"]}">\n'
+        f'<figure class="eq-figure {kind}" id="{node["ids"][0]}" data-figure="{node["name"]}"{film}>\n'
         f'<div class="eq-scroll" style="{narrow}">'
         f'<img src="{source}" alt="{alt}" {size} loading="lazy"></div>\n<figcaption>'
     )
@@ -86,6 +92,8 @@ def depart(translator, node) -> None:
     parts.append(f'<a href="{root}notebooks/{about["notebook"]}.html">{about["notebook"]}</a>')
     if node["csv"]:
         parts.append(f'<a href="{root}figures/{node["name"]}.csv" download>numbers (csv)</a>')
+    if node["film"]:
+        parts.append(f'<a href="{root}figures/{node["name"]}.gif" download>film (gif)</a>')
     basis = " · ".join(parts)
     translator.body.append(f'<p class="eq-basis">{basis}</p></figcaption>\n</figure>\n')
 
@@ -98,3 +106,6 @@ def setup(app) -> None:
     app.add_config_value("eqflow_figures", "", "env", [str])
     app.add_node(eqfigure, html=(visit, depart), latex=(skip, None), text=(skip, None))
     app.add_directive("eqfigure", FigureDirective)
+    app.add_js_file("player.js")
+    app.add_js_file("names.js")
+    app.add_js_file("disk.js")
