@@ -163,8 +163,10 @@ def test_density_integrates_to_one(case):
     with torch.no_grad():  # where decode sends the disc of radius 6, there is all of the mass but 2e-8
         reached = bijection.decode(disc)[0]
         low, high = reached.amin(0), reached.amax(0)
-        step = (high - low) / GRID
-        middles = (torch.arange(GRID).to(disc) + 0.5)[:, None] * step + low
+        # A map of angles leaves a density that is not continuous at the origin: there a sum converges slowly.
+        side = 2 * GRID if case.name.startswith("turning") else GRID
+        step = (high - low) / side
+        middles = (torch.arange(side).to(disc) + 0.5)[:, None] * step + low
         points = torch.cartesian_prod(*middles.T)
         log_prob = normal_density(bijection, disc).log_prob(points)
     assert abs(log_prob.exp().sum().item() * step.prod().item() - 1) < INTEGRAL

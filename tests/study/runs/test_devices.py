@@ -60,7 +60,7 @@ def test_each_process_sees_the_gpu_of_its_place_alone(three_gpus, monkeypatch, t
         engine.Job(replace(spec, memory_mb=30_000), str(i), str(tmp_path), tmp_path, "cuda", False)
         for i, spec in enumerate(runs_for("12", "smoke"))
     ]
-    assert len(jobs) == 8
+    assert len(jobs) == 6
 
     def seen(workers):
         return [place["CUDA_VISIBLE_DEVICES"] for place in engine.places(jobs, workers)]
