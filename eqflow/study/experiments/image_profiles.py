@@ -38,13 +38,13 @@ DIGITS = DensitySettings(
 )
 PATCHES = {"embedded": "photo_patches8", "real": "cifar10"}
 COLOURS = {"embedded": (3, 8, 8), "real": (3, 32, 32)}
-# Samples of three variants: densities with the symmetry of each.
+# Samples of three variants: densities with the symmetry of each, which is claimed at any weights.
 VARIANTS = {
     "reflected": replace(
         DIGITS,
         source={"embedded": "digits_reflected", "real": "mnist_reflected"},
-        steps=300,
-        val_every=30,
+        steps=200,
+        val_every=20,
         seeds=1,
         symmetry="D1",
         models={"d1": net("D1", 0.1, hidden_fields=(16, 16))},
@@ -52,8 +52,8 @@ VARIANTS = {
     "translated": replace(
         DIGITS,
         source={"embedded": "digits_translated", "real": "mnist_translated"},
-        steps=300,
-        val_every=30,
+        steps=200,
+        val_every=20,
         seeds=1,
         symmetry="C1",
         padding="circular",
