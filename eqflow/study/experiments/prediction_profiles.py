@@ -23,6 +23,11 @@ def turns(fastest: int, step: int) -> tuple[float, ...]:
 # 3e-3, 5e-3 and 1e-2: .0828, .0817, .0848 (two digits, 400 steps); of 3e-3 and 5e-3 .0376, .0464 (one digit,
 # 800 steps; 2,400 steps at 1e-2 ended at the error of black).
 GRNN = ModelSettings(STILL, 0.04, options={"lr": 5e-3})
+FERNN_V1, FERNN_V2 = ModelSettings(square(1), 0.055), ModelSettings(square(2), 0.1)
+# How long Adam remembers squared gradients, of .999 and .99 the lower in validation: FERNN-V2, seed 1, .00090
+# and .00054 (at .999 it jumps in the middle); G-RNN, seed 0, .0388 and .0396. Batches of one video and twice
+# the steps, which take longer, came to .00072.
+FORGETS = {"betas": (0.9, 0.99)}
 # grnn_matched: a G-RNN trained for at least as many seconds as fernn_v2 takes, as a fixed multiple of the
 # steps, so that it stays the same run on every machine; the measured seconds are reported beside it.
 TRANSLATING = PredictionSettings(
@@ -37,8 +42,8 @@ TRANSLATING = PredictionSettings(
     test_size=128,
     models={
         "grnn": ModelSettings(STILL, 0.04, options={"lr": 3e-3}),
-        "fernn_v1": ModelSettings(square(1), 0.055, seeds=1),
-        "fernn_v2": ModelSettings(square(2), 0.1),
+        "fernn_v1": replace(FERNN_V1, seeds=1, options=FORGETS),
+        "fernn_v2": replace(FERNN_V2, options=FORGETS),
         "grnn_matched": ModelSettings(STILL, 0.04, steps_factor=3, seeds=1, options={"lr": 3e-3}),
     },
 )
@@ -82,11 +87,7 @@ SLOW = replace(
     seeds=2,
     steps=240,
     val_every=30,
-    models={
-        "grnn": GRNN,
-        "fernn_v1": replace(TRANSLATING.models["fernn_v1"], seeds=None),
-        "fernn_v2": TRANSLATING.models["fernn_v2"],
-    },
+    models={"grnn": GRNN, "fernn_v1": FERNN_V1, "fernn_v2": FERNN_V2},
 )
 BETWEEN = replace(
     TRANSLATING,
@@ -222,7 +223,7 @@ def paper(sizes: PredictionSettings, **changes) -> PredictionSettings:
     published |= {"memory_mb": 60_000, "test_size": 10_000, "channels": 128}
 
     def model(of: ModelSettings) -> ModelSettings:
-        options = {name: value for name, value in of.options.items() if name != "lr"}
+        options = {name: value for name, value in of.options.items() if name not in ("lr", "betas")}
         return replace(of, seconds_per_step=9 * of.seconds_per_step, seeds=None, options=options)
 
     models = {name: model(of) for name, of in sizes.models.items()}
