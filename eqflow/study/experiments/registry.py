@@ -13,8 +13,14 @@ from collections.abc import Iterable
 from functools import cache
 
 from ..runs import RunSpec
-from .beyond_density_profiles import FilmSettings, GatedSettings, MatchingSettings
-from .beyond_profiles import FoundSettings, LinearSettings, WorldSettings
+from .beyond_settings import (
+    FilmSettings,
+    FoundSettings,
+    GatedSettings,
+    LinearSettings,
+    MatchingSettings,
+    WorldSettings,
+)
 from .profiles import SETTINGS, Profile, get_profile, settings
 from .settings import DensitySettings, PredictionSettings, RecognitionSettings, RivalSettings, Settings
 

@@ -12,20 +12,23 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-import nbformat
-
 from ..experiments import experiments_of
 from ..experiments.registry import EXPERIMENTS
-from ..files import digest, project_root
+from ..files import digest, project_root, read_json
 from ..runs.fingerprint import code_of, imports_of
 from ..verdicts import Claim
 from .times import PHRASE
 
 
+def _cells(path: Path) -> list[tuple[str, str]]:
+    """(kind, source) of each cell. Read as JSON: every notebook's kernel imports this, and importing nbformat
+    takes as long as importing torch."""
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in read_json(path)["cells"]]
+
+
 def notebook_fingerprint(path: Path) -> str:
     """Of a notebook's cells; outputs, counts, metadata and the minutes in its title do not matter."""
-    notebook = nbformat.read(path, as_version=4)
-    cells = [f"{cell.cell_type}\n{cell.source}" for cell in notebook.cells]
+    cells = [f"{kind}\n{source}" for kind, source in _cells(path)]
     return digest(*(PHRASE.sub("", cell) for cell in cells[:1]), *cells[1:])
 
 
@@ -38,8 +41,8 @@ def sources(name: str, path: Path) -> dict[str, object]:
     the package, what they call through ``nb``, and the modules of its experiments. Nothing else counts."""
     modules = ["eqflow.study.notebooks.notebook", *(EXPERIMENTS[e] for e in experiments_of(name))]
     if path.exists():
-        cells = (c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
-        modules += [module for cell in cells for module in imports_of(cell, "eqflow")]
+        code = (source for kind, source in _cells(path) if kind == "code")
+        modules += [module for cell in code for module in imports_of(cell, "eqflow")]
     cells = notebook_fingerprint(path) if path.exists() else "unknown"
     return {"notebook": cells, "code": code_of(modules)}
 

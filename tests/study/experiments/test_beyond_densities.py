@@ -10,13 +10,13 @@ from eqflow.density.features import FeatureField
 from eqflow.density.video import VideoDensity
 from eqflow.motion import FramePredictor
 from eqflow.study.experiments import films, gated, likelihood, matching
-from eqflow.study.experiments.beyond_density_profiles import BEYOND_DENSITY
+from eqflow.study.experiments.profiles import settings
 from eqflow.study.experiments.registry import NOTEBOOKS, runs_for
 from eqflow.symmetry import Translation
 
 
 def config_of(experiment, model, profile="smoke"):
-    sizes = BEYOND_DENSITY[profile][experiment]
+    sizes = settings(profile, experiment)
     return {"data": "embedded"} | sizes.config(model, data="embedded", budget=1.0)
 
 

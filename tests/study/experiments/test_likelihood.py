@@ -7,12 +7,14 @@ import torch
 
 from eqflow.density import GResidual
 from eqflow.study.experiments import likelihood
-from eqflow.study.experiments.density_profiles import DENSITY_PAPER, DENSITY_SMOKE
+from eqflow.study.experiments.image_profiles import IMAGE_PAPER
+from eqflow.study.experiments.point_profiles import POINT_PAPER
+from eqflow.study.experiments.profiles import settings
 from eqflow.symmetry import cyclic, dihedral
 
 
 def config(experiment: str, model: str, **changes) -> dict:
-    return DENSITY_SMOKE[experiment].config(model, data="embedded", budget=1) | changes
+    return settings("smoke", experiment).config(model, data="embedded", budget=1) | changes
 
 
 def prepared(about: dict, seed: int = 0):
@@ -149,7 +151,7 @@ def test_labels_and_checksums():
 
 def test_every_density_of_the_paper_profile_can_be_built():
     """At its own size but for the width, so that this takes seconds."""
-    for experiment, sizes in DENSITY_PAPER.items():
+    for experiment, sizes in (POINT_PAPER | IMAGE_PAPER).items():
         for model in sizes.models:
             about = sizes.config(model, data="real", budget=1)
             about |= {"hidden_fields": [1] * len(about["hidden_fields"]), "blocks": 2}
@@ -177,7 +179,7 @@ def test_images_are_held_out():
 
 def test_the_paper_profile_trains_as_many_epochs_as_it_says():
     sizes = {"mnist": 10_000, "cifar": 45_000}
-    for experiment, paper in DENSITY_PAPER.items():
+    for experiment, paper in (POINT_PAPER | IMAGE_PAPER).items():
         source = paper.source["real"]
         if source not in likelihood.TOYS:
             epochs = paper.steps * paper.batch_size / sizes[source[:5]]
