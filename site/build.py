@@ -39,6 +39,8 @@ def build(results: Path, profile: str, output: Path, *, repository: str = "", fr
     options = ["-b", "html", "-q", "-W", "--keep-going", "-j", "auto", "-c", str(HERE), "-d", str(doctrees)]
     status = sphinx([*options, *(["-E", "-a"] if fresh else []), str(source), str(output)])
     if status == 0:
+        for path in (output / "_static").rglob("*.map"):  # the theme's, for who mends the theme
+            path.unlink()
         size = sum(p.stat().st_size for p in output.rglob("*") if p.is_file()) / 1e6
         print(
             f"site: {len(names)} notebooks, {size:.0f} MB, {time.perf_counter() - begun:.0f} s: "
