@@ -26,6 +26,7 @@ def build(results: Path, profile: str, output: Path, *, repository: str = "", fr
     """
     sys.path.insert(0, str(ROOT))
     from launch import checked
+    from slim import slim
     from stage import Published, stage
 
     source = output.with_name(output.name + "-source")
@@ -39,6 +40,7 @@ def build(results: Path, profile: str, output: Path, *, repository: str = "", fr
     options = ["-b", "html", "-q", "-W", "--keep-going", "-j", "auto", "-c", str(HERE), "-d", str(doctrees)]
     status = sphinx([*options, *(["-E", "-a"] if fresh else []), str(source), str(output)])
     if status == 0:
+        slim(output)
         size = sum(p.stat().st_size for p in output.rglob("*") if p.is_file()) / 1e6
         print(
             f"site: {len(names)} notebooks, {size:.0f} MB, {time.perf_counter() - begun:.0f} s: "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,12 @@ DECADES = {  # caption in the side bar -> first and last number of a notebook
     "Beyond": (50, 89),
 }
 EXPLORE = ("velocity", "edge", "group")  # pages that answer by being dragged, in the order of the side bar
-FOLDED = {"parameters", "imports", "solution"}  # read by few: a click opens them
+FOLDED = {  # tag -> what a click shows: these are read by few
+    "parameters": "the parameters",
+    "imports": "the imports",
+    "solution": "the solution",
+    "hide-input": "the code",
+}
 DROPPED = {"injected-parameters", "teacher"}
 
 
@@ -132,12 +138,12 @@ def page_of(path: Path, published: Published, known: set[str], repository: str =
             if cell is notebook.cells[0]:
                 cell.source = _under_title(cell.source, line(path.stem, repository), path.stem)
         elif cell.cell_type == "code":
-            if tags & FOLDED or cell.id == "setup":
+            what = next((words for tag, words in FOLDED.items() if tag in tags), "")
+            if what := "the set-up" if cell.id == "setup" else what:
                 cell.metadata["tags"] = sorted(tags | {"hide-input"})
-                shown = "Show the solution" if "solution" in tags else "Show the set-up"
                 cell.metadata["mystnb"] = {
-                    "code_prompt_show": shown,
-                    "code_prompt_hide": shown.replace("Show", "Hide"),
+                    "code_prompt_show": f"Show {what}",
+                    "code_prompt_hide": f"Hide {what}",
                 }
             cell.outputs = _outputs(cell.outputs, path.stem, figures)
         cells.append(cell)
@@ -189,25 +195,40 @@ def _markdown(text: str):
     return nbformat.v4.new_output("display_data", {"text/markdown": text})
 
 
-def with_links(text: str, known: set[str]) -> str:
-    """Each `12_name` in code type that names another notebook becomes a link to it; fenced code stays."""
-    names = "|".join(sorted(map(re.escape, known))) or "(?!)"
-    parts = re.split(r"(^```.*?^```)", text, flags=re.MULTILINE | re.DOTALL)
-    linked = [re.sub(rf"(?<!\[)`({names})(?:\.ipynb)?`(?!\])", r"[`\1`](\1.ipynb)", p) for p in parts[::2]]
-    parts[::2] = linked
+def with_links(text: str, known: set[str], folder: str = "") -> str:
+    """Each `12_name`, and each "notebook 12", that names another notebook becomes a link to it.
+
+    ``folder``: where the notebooks lie, from the page. Links, code and headings stay as they are.
+    """
+    numbers = {name[:2]: name for name in known}
+
+    def linked(match: re.Match) -> str:
+        name = match["name"] if match["name"] in known else numbers.get(match["number"] or "")
+        shown = match[0].replace(".ipynb`", "`")
+        return f"[{shown}]({folder}{name}.ipynb)" if name else match[0]
+
+    as_they_are = r"(^```.*?^```|^#+ .*?$|!?\[[^\]]*\]\([^)]*\))"
+    named = r"`(?P<name>\d\d_\w+)(?:\.ipynb)?`|`[^`]*`|\b[Nn]otebook (?P<number>\d\d)\b"
+    parts = re.split(as_they_are, text, flags=re.MULTILINE | re.DOTALL)
+    parts[::2] = [re.sub(named, linked, p) for p in parts[::2]]
     return "".join(parts)
 
 
-def toctrees(names: list[str]) -> str:
-    """The side bar: notebooks by decades, the scoreboard, the reference."""
+def title_of(path: Path) -> str:
+    """A notebook's title: the first line of its first cell, without the sign of a heading."""
+    return nbformat.read(path, as_version=4).cells[0].source.partition("\n")[0].lstrip("# ")
+
+
+def toctrees(titles: Mapping[str, str]) -> str:
+    """The side bar: notebooks (name -> title) by decades, numbered; the scoreboard, the reference."""
+    place = {n: f"{n[:2]} {title} <notebooks/{n}>" for n, title in titles.items()}
     blocks = []
     for caption, (first, last) in DECADES.items():
-        docs = [f"notebooks/{n}" for n in names if first <= int(n[:2]) <= last]
-        blocks.append((caption, docs))
+        blocks.append((caption, [place[n] for n in titles if first <= int(n[:2]) <= last]))
     blocks.append(("Explore", [f"explore/{name}" for name in EXPLORE]))
-    blocks.append(("Scoreboard", ["scoreboard", *(f"notebooks/{n}" for n in names if int(n[:2]) >= 90)]))
+    blocks.append(("Scoreboard", ["scoreboard", *(place[n] for n in titles if int(n[:2]) >= 90)]))
     pages = [p.stem for p in sorted((HERE / "pages").glob("*.md")) if p.stem not in ("index", "scoreboard")]
-    order = ["extend", "notation", "glossary", "related"]
+    order = ["teach", "extend", "notation", "glossary", "related"]
     pages.sort(key=lambda p: order.index(p) if p in order else len(order))
     blocks.append(("Reference", ["api/index", *pages]))
     text = ""
@@ -232,10 +253,12 @@ def stage(published: Published, source: Path, output: Path, repository: str = ""
         wanted.add(place := source / "api" / f"{name}.md")
         write(place, text)
     for path in sorted((HERE / "pages").rglob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        if path.name == "index.md" and path.parent == HERE / "pages":
-            text += "\n" + toctrees(names)
-        place = source / path.relative_to(HERE / "pages")
+        inside = path.relative_to(HERE / "pages")
+        folder = "../" * (len(inside.parts) - 1) + "notebooks/"
+        text = with_links(path.read_text(encoding="utf-8"), set(names), folder)
+        if inside == Path("index.md"):
+            text += "\n" + toctrees({p.stem: title_of(p) for p in published.notebooks})
+        place = source / inside
         wanted.add(place)
         write(place, text)
     for old in source.rglob("*"):

@@ -47,7 +47,7 @@ class Clips:
 
     @cached_property
     def video(self) -> Tensor:
-        """The clip in the middle of every sequence: float32 (N, T, 1, H, W); always the same."""
+        """The clip in the middle of every sequence, float32 (N, T, 1, H, W); always the same."""
         return self.cut(torch.arange(len(self)), (self.length - 1 - (self.clip - 1) * self.step) // 2)
 
     def draw(self, index: Tensor, generator: torch.Generator) -> Tensor:

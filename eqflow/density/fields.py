@@ -70,7 +70,7 @@ class FieldType:
 
     @property
     def name(self) -> str:
-        """ "trivial" or "regular" if all fields are (for C1: "trivial"), else "quotient"."""
+        """ "trivial" or "regular" if all fields are ("trivial" for C1), else "quotient"."""
         sizes = set(self.sizes)
         if sizes == {1}:
             return "trivial"

@@ -53,7 +53,7 @@ class PlanarGroup:
 
     @property
     def field_size(self) -> int:
-        """Channels of one regular field: |G|."""
+        """Channels of one regular field, |G|."""
         return len(self)
 
     def _split(self, g: int) -> tuple[int, int]:
@@ -154,7 +154,7 @@ class RotationGroup:
 
     @property
     def field_size(self) -> int:
-        """Channels of one field: 2 L + 1."""
+        """Channels of one field, 2 L + 1."""
         return 2 * self.max_frequency + 1
 
     def field_matrix(self, degrees: float) -> Tensor:

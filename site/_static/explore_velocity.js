@@ -69,6 +69,7 @@ document.addEventListener("DOMContentLoaded", () => {
     add("path", { d: `M46 150H504M46 150V14`, class: "axis" });
     for (const e of [0, 0.5, 1]) add("text", { x: 38, y: y(e) + 4, "text-anchor": "end" }, `${e}`);
     for (let s = -6; s <= 6; s += 2) add("text", { x: x(s), y: 166, "text-anchor": "middle" }, eqflow.signed(s));
+    add("text", { x: 38, y: 8, "text-anchor": "end" }, "error");
     add("text", { x: 275, y: 184, "text-anchor": "middle" }, "velocity of the bump (px per frame); shaded: V");
     for (let s = -6; s <= 6; s++) {
       const { error, best } = eqflow.velocity.run(s, k, a);

@@ -7,6 +7,7 @@ import re
 import pytest
 import tiny
 from eqflow_site.bars import bars
+from eqflow_site.called import called, said
 from eqflow_site.pictures import natural_size
 from eqflow_site.table import board_html, evidence, summary, with_sd
 from eqflow_site.words import WORDS, rule_in_words
@@ -27,8 +28,8 @@ def test_row_has_all_that_it_promises(board):
     assert '<tbody id="A5" data-paper="motion" data-verdict="same direction">' in board
     assert 'src="figures/01_bump/lag.png"' in board
     assert f'alt="{tiny.ALT}"' in board
-    assert "fernn_v2 0.0006 ± 0.0001" in board and "grnn 0.0014 ± 8.9e-06" in board
-    assert "fernn_v2 better than grnn" in board
+    assert "FERNN-V2 0.0006 ± 0.0001" in board and "G-RNN 0.0014 ± 8.9e-06" in board
+    assert "FERNN-V2 better than G-RNN" in board
     assert "<code>make reproduce NB=01 PROFILE=quick</code>" in board
     assert 'href="notebooks/01_bump.html#figure-lag"' in board
     assert "toys, quick profile, budget 1" in board and "black 0.06" in board
@@ -72,6 +73,17 @@ def test_summary_counts_every_row():
 
 def test_spread_stands_beside_its_mean():
     assert with_sd("a 1; b 2 [1, 3]; c d 4", "a .1; c d .2") == "a 1 ± .1; b 2 [1, 3]; c d 4 ± .2"
+
+
+def test_models_are_called_as_in_the_figures():
+    assert called("fernn_v2_seen 0.006; grnn 0.05") == "FERNN-V2 seen 0.006; G-RNN 0.05"
+    assert called("own_velocity 0.87; V={-1,0,1} 9e-05") == "own velocity 0.87; V={-1,0,1} 9e-05"
+    assert called("explain the c48") == "explain the c48", "a part of a word is no name"
+    assert said("fernn_v2 = 0.2; rule: -inf < fernn_v2 < 0.5") == "FERNN-V2 = 0.2; rule: FERNN-V2 < 0.5"
+    assert (
+        said("a - b = 1; rule: above -0; c = 1; rule: above -0.1")
+        == "a - b = 1; rule: above 0; c = 1; rule: above -0.1"
+    )
 
 
 def circles(svg: str, kind: str) -> list[float]:

@@ -85,22 +85,31 @@ def test_a_notebook_that_is_named_is_linked():
     assert found.endswith("```\n`31_residual`\n```\n")
 
 
+def test_a_number_of_a_notebook_is_linked():
+    found = with_links(
+        "# Notebook 31\nSee notebook 31 ([notebook 31](x), `notebook 31`), notebook 99.", {"31_residual"}
+    )
+    shown = "[notebook 31](31_residual.ipynb)"
+    assert found == f"# Notebook 31\nSee {shown} ([notebook 31](x), `notebook 31`), notebook 99."
+
+
 def test_side_bar_follows_the_decades():
-    text = toctrees(["01_bump", "20_more", "31_residual", "50_worlds", "90_scoreboard"])
+    text = toctrees({n: "Title" for n in ("01_bump", "20_more", "31_residual", "50_worlds", "90_scoreboard")})
+    assert "\n01 Title <notebooks/01_bump>\n" in text
     places = [
         text.index(f":caption: {caption}\n") for caption in (*DECADES, "Explore", "Scoreboard", "Reference")
     ]
     assert places == sorted(places)
     order = [text.index(n) for n in ("01_bump", "20_more", "31_residual", "50_worlds", "90_scoreboard")]
     assert order == sorted(order) and text.index("50_worlds") > text.index("Beyond")
-    assert ":caption: Beyond" not in toctrees(["01_bump"])
+    assert ":caption: Beyond" not in toctrees({"01_bump": "The bump"})
     ends = list(DECADES.values())
     assert ends[0][0] == 0 and all(b[0] == a[1] + 1 for a, b in pairwise(ends))
 
 
 def test_every_explorable_is_in_the_side_bar():
     assert {p.stem for p in (HERE / "pages" / "explore").glob("*.md")} == set(EXPLORE)
-    assert all(f"explore/{name}\n" in toctrees(["01_bump"]) for name in EXPLORE)
+    assert all(f"explore/{name}\n" in toctrees({"01_bump": "The bump"}) for name in EXPLORE)
 
 
 def test_stage_writes_what_changed_and_removes_what_is_gone(quick, tmp_path):

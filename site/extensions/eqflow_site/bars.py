@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from statistics import fmean, stdev
 
-ROW, LEFT, WIDTH, RIGHT = 26, 150, 300, 18
+ROW, LEFT, WIDTH, RIGHT = 26, 170, 300, 18
 
 
 def bars(published: Mapping[str, float], sd: Mapping[str, float], ours: Mapping[str, list[float]]) -> str:

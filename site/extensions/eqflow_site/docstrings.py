@@ -9,6 +9,9 @@ import functools
 import inspect
 import re
 
+from docutils import nodes
+from sphinx_codeautolink.extension.backref import SummaryNode
+
 BAR = re.compile(r"(?<!\\)\|")
 STAR = re.compile(r"(?<![\w*\\])(\*{1,2})(?=[a-zA-Z_]\w*[,:)\s]|[a-zA-Z_]\w*$)")
 LETTER = re.compile(r"(?<=: )([A-Za-z])\.(?=$| )")  # "channels: C." is no list
@@ -73,6 +76,13 @@ def _borrowed(app, what, name, thing, skip, options) -> bool | None:
     return True if inspect.isbuiltin(thing) else None
 
 
+def _uses(app, doctree, docname) -> None:
+    """What opens the list of a symbol's uses is a word: a link inside it is no use to the keyboard."""
+    for summary in doctree.findall(SummaryNode):
+        summary.children = [nodes.Text("Used in")]
+
+
 def setup(app) -> None:
+    app.connect("doctree-resolved", _uses, priority=600)  # after sphinx-codeautolink's 500
     app.connect("autodoc-skip-member", _borrowed)
     app.connect("autodoc-process-docstring", _process, priority=400)  # before napoleon's 500

@@ -53,6 +53,9 @@ class FigureDirective(SphinxDirective):
         node["least"] = least_width(node["width"], vector)
         node["ids"] = [f"figure-{Path(name).name.replace('_', '-')}"]
         node += self.parse_text_to_nodes(about["caption"])
+        if node["number"]:
+            node.children[0].insert(0, nodes.Text(" "))
+            node.children[0].insert(0, nodes.inline(text=f"Figure {node['number']}.", classes=["eq-number"]))
         return [node]
 
 
@@ -77,8 +80,6 @@ def visit(translator, node) -> None:
         f'<div class="eq-scroll" style="{narrow}">'
         f'<img src="{source}" alt="{alt}" {size} loading="lazy"></div>\n<figcaption>'
     )
-    if node["number"]:
-        translator.body.append(f'<p class="eq-number">Figure {node["number"]}.</p>')
 
 
 def depart(translator, node) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 KINDS = ("gif", "svg", "png")  # the first that was staged is shown
 LEGIBLE = 8  # px: letters are never shown smaller, exponents excepted
-LEAST = 0.72  # of the natural width: below it a picture scrolls sideways, whatever its letters
+LEAST = 0.68  # of the natural width: below it a picture scrolls sideways, whatever its letters
 
 
 def natural_size(picture: Path) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from .bars import bars
+from .called import called, said
 from .pictures import KINDS
 from .words import rule_in_words
 
@@ -42,16 +43,16 @@ def summary(rows: list[dict]) -> str:
 
 def _row(row: dict, claim, values: dict, figures: Path) -> str:
     name, text = row["id"], {k: escape(v or "") for k, v in row.items()}
-    ours = with_sd(text["ours"], text["sd"])
+    ours = called(with_sd(text["ours"], text["sd"]))
     unit = f" <small>({text['unit']})</small>" if row["unit"] else ""
     notebook = text["notebook"]  # its number alone where it has not run
     link = f'<br><a href="notebooks/{notebook}.html">{notebook}</a>' if "_" in notebook else ""
     verdict = f'<span class="eq-verdict eq-{row["verdict"].replace(" ", "-")}">{text["verdict"]}</span>'
-    said = f"<td>{text['says']}{unit}<br><small>{text['where']}</small></td>"
+    what = f"<td>{text['says']}{unit}<br><small>{text['where']}</small></td>"
     return (
         f'<tbody id="{name}" data-paper="{text["paper"]}" data-verdict="{text["verdict"]}">\n'
-        f'<tr><th scope="row"><a href="#{name}">{name}</a></th>{said}'
-        f'<td data-head="Published">{_lines(text["published"])}</td>'
+        f'<tr><th scope="row"><a href="#{name}">{name}</a></th>{what}'
+        f'<td data-head="Published">{_lines(called(text["published"]))}</td>'
         f'<td data-head="Ours">{_lines(ours)}</td><td data-head="Verdict">{verdict}{link}</td></tr>\n'
         f'<tr class="eq-more"><td colspan="5">{_details(row, claim, values, figures)}</td></tr>\n</tbody>'
     )
@@ -75,11 +76,14 @@ def _details(row: dict, claim, values: dict, figures: Path) -> str:
     shown = [_picture(name, figures) for name in filter(None, row["figures"].split("; "))][:1]
     more = [name for name in filter(None, row["figures"].split("; "))][1:]
     others = ", ".join(_link(name) for name in more)
-    chart = bars(claim.values or {}, claim.sd, values)
+    chart = bars(
+        *({called(m): v for m, v in kept.items()} for kept in (claim.values or {}, claim.sd, values))
+    )
     legend = (
         '<p class="eq-legend"><span class="published"></span> published <span class="ours"></span> ours</p>'
     )
-    facts = [("Rule", escape(rule_in_words(claim.rule, claim.better))), ("Found", escape(row["reason"]))]
+    facts = [("Rule", escape(called(rule_in_words(claim.rule, claim.better))))]
+    facts.append(("Found", escape(said(row["reason"]))))
     if row["baselines"]:
         facts.append(("Learns nothing", escape(row["baselines"])))
     basis = f"{row['data'] or 'no data yet'}, {row['profile']} profile, budget {row['budget'] or 'none'}"

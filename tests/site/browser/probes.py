@@ -91,11 +91,13 @@ def printed(page) -> list[str]:
     return found
 
 
-def axe(page, within: str = "body") -> list[str]:
-    """Serious and critical violations that axe-core finds."""
+def axe(page, within: str = "body", colours: bool = False) -> list[str]:
+    """Serious and critical violations that axe-core finds; of its rules on colour alone, if so asked."""
     if not page.evaluate("typeof window.axe === 'object'"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     rules = {"resultTypes": ["violations"], "preload": False}  # it would fetch style sheets
+    if colours:
+        rules["runOnly"] = ["cat.color"]
     done = page.evaluate(f"() => axe.run({json.dumps(within)}, {json.dumps(rules)})")
     return [
         f"{v['id']} ({v['impact']}, {len(v['nodes'])}): {v['nodes'][0]['html'][:160]}"

@@ -116,6 +116,22 @@ def test_address_of_a_claim_opens_its_row(page, url):
     assert page.locator("#A2 details").evaluate("d => d.open")
 
 
+def test_icons_are_drawn(page, url):
+    """The site keeps of the theme's icons those that it uses: each has become a picture with a path."""
+    for address in ("index.html", "notebooks/01_bump.html", "search.html"):
+        page.goto(url(address))
+        page.locator("svg.fa-bars").first.wait_for()
+        words = page.evaluate("[...document.querySelectorAll('i[class*=\"fa-\"]')].map((i) => i.className)")
+        assert words == [], "icons that are words still"
+        drawn = page.locator("svg[data-icon]").evaluate_all(
+            "icons => icons.map((i) => [i.dataset.icon, !!i.querySelector('path'), !!i.querySelector('animate')])"
+        )
+        assert len(drawn) > 4
+        assert [name for name, path, lost in drawn if lost or not path] == [], (
+            "Font Awesome has not got these"
+        )
+
+
 def test_focus_is_seen(page, url):
     """Whatever Tab reaches shows an outline, a shadow or another border than before."""
     page.goto(url("index.html"))
