@@ -81,8 +81,11 @@ def _master(name: str) -> tuple[dict[str, list[str]], dict[str, str], frozenset[
 
 
 def _read(path: Path) -> tuple[str, list]:
-    """The name of the master, and of each code cell of a submission: its id, itself, the heading above it ("" for
-    none). ValueError says what is wrong with the file."""
+    """The name of the master; of each code cell of a submission its id, itself and the heading above it.
+
+    Raises:
+        ValueError: what is wrong with the file.
+    """
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"expected a notebook of up to {_MOST_BYTES >> 20} MB; clear its outputs")
     try:
