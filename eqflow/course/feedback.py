@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from .exercise import Exercise, Wrong, find
 from .salt import Salt, cohort
 
 PASSED, WRONG, CRASHED, MEMORY, NOT_WRITTEN = "passed", "wrong", "crashed", "out of memory", "not written"
+LARGEST = "the size of the largest tensor that you make, and how many you keep"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -118,9 +120,14 @@ def _judge(asked: Exercise, answers: Sequence[object], salt: Salt) -> Outcome:
         return Outcome(*about, CRASHED, *_crash(stub))
     except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-            return Outcome(*about, MEMORY, "an answer that fits into the memory", _said(error))
+            return Outcome(*about, MEMORY, "an answer that fits into the memory", _no_room(error), LARGEST)
         return Outcome(*about, CRASHED, *_crash(error))
     return Outcome(*about, PASSED)
+
+
+def _no_room(error: BaseException) -> str:
+    asked = re.search(r"allocate (\d+) bytes", str(error))
+    return f"no room for {int(asked[1]) / 2**20:,.0f} MB more" if asked else _said(error)
 
 
 def _said(error: BaseException) -> str:

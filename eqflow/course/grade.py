@@ -24,23 +24,25 @@ import nbformat
 from ..study.files import atomic_write
 from . import build, cells
 from .exercise import find
-from .feedback import NOT_WRITTEN, Outcome
+from .feedback import LARGEST, MEMORY, NOT_WRITTEN, Outcome
 from .salt import cohort
 from .sandbox import Limits, Stopped, lines
 
 _MOST_BYTES = 30 << 20  # of a submission
 _LESSON = re.compile(r"\d\d_")
 _START = re.compile(r'start\(\s*"(\d\d_\w+)"')
-TOO_SLOW, MEMORY, ENDED, NOT_GRADED = "too slow", "out of memory", "ended the process", "not graded"
+_HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+TOO_SLOW, ENDED, NOT_GRADED = "too slow", "ended the process", "not graded"
 _EXPECTED = {
     "too slow": "an answer within {seconds:g} s",
-    "out of memory": "an answer within {memory_mb} MB",
+    MEMORY: "an answer within {memory_mb} MB",
     "ended": "an answer that returns",
 }
-_VERDICT = {"too slow": TOO_SLOW, "out of memory": MEMORY, "ended": ENDED}
+_VERDICT = {"too slow": TOO_SLOW, MEMORY: MEMORY, "ended": ENDED}
 _LOOK = {
     "too slow": "a loop that never ends; try the check in your notebook",
-    "out of memory": "the size of the largest tensor that you make",
+    MEMORY: LARGEST,
     "ended": "calls such as os._exit, exit, quit",
 }
 
@@ -79,13 +81,22 @@ def _master(name: str) -> tuple[dict[str, list[str]], dict[str, str], frozenset[
 
 
 def _read(path: Path) -> tuple[str, list]:
-    """The name of the master and the code cells of a submission; ValueError says what is wrong with it."""
+    """The name of the master; of each code cell of a submission its id, itself and the heading above it.
+
+    Raises:
+        ValueError: what is wrong with the file.
+    """
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"expected a notebook of up to {_MOST_BYTES >> 20} MB; clear its outputs")
     try:
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-        code = [(c.get("id", ""), c) for c in notebook.cells if c.cell_type == "code"]
-        found = [_START.search(cell.source) for _, cell in code]
+        code, heading = [], ""
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                code.append((cell.get("id", ""), cell, heading))
+            elif cell.cell_type == "markdown":
+                heading = ([heading] + _HEADING.findall(_FENCED.sub("", cell.source)))[-1]
+        found = [_START.search(cell.source) for _, cell, _ in code]
     except Exception as error:  # a text file, half a download, another version
         raise ValueError(f"expected a notebook that can be read; got {type(error).__name__}") from error
     names = [match[1] for match in found if match]
@@ -95,19 +106,28 @@ def _read(path: Path) -> tuple[str, list]:
     return names[0], code
 
 
-def _job(name: str, code: list) -> tuple[list[dict], dict[str, str]]:
-    """The cells to run, and which exercise each answer cell is for."""
+def _where(source: str, heading: str) -> str:
+    """How a student finds a cell again, whose number nobody sees."""
+    first = next((line.strip() for line in source.splitlines() if line.strip()), "")
+    under = f' under "{heading[:100]}"' if heading else ""
+    begins = first[:60].replace("`", "'") + (" ..." if len(first) > 60 else "")
+    return f"the cell{under} that begins `{begins}`" if first else f"an empty cell{under}"
+
+
+def _job(name: str, code: list) -> tuple[list[dict], dict[str, str], dict[str, str]]:
+    """The cells to run; which exercise each answer cell is for; where each cell is, for the student."""
     answers, solutions, ids, sources = _master(name)
     asked = {answer: number for number, names in answers.items() for answer in names}
-    todo, belongs = [], {}
-    for place, (identity, cell) in enumerate(code):
+    todo, belongs, where = [], {}, {}
+    for place, (identity, cell, heading) in enumerate(code):
         defined = {n.name for n in cells.statements(cell.source, cells.DEFINITIONS)}
         untouched = cell.source in sources
         key, lesson = f"cell {place + 1}", untouched or identity in ids
         todo.append({"id": key, "source": cell.source, "whole": not lesson, "untouched": untouched})
         if number := solutions.get(identity) or next((asked[d] for d in sorted(defined & set(asked))), None):
             belongs[key] = number
-    return todo, belongs
+        where[key] = _where(cell.source, heading)
+    return todo, belongs, where
 
 
 def grade_one(path: Path, folder: Path, limits: Limits = Limits()) -> Graded:  # noqa: B008  frozen
@@ -128,7 +148,7 @@ def grade_one(path: Path, folder: Path, limits: Limits = Limits()) -> Graded:  #
 
 def _grade(graded: Graded, code: list, limits: Limits) -> None:
     answers = _master(graded.notebook)[0]
-    todo, belongs = _job(graded.notebook, code)
+    todo, belongs, where = _job(graded.notebook, code)
     name = cohort()
     job = {"id": secrets.token_hex(8), "cells": todo, "answers": answers, "memory_mb": limits.memory_mb}
     job |= {"cohorts": [name, f"{name}/2", f"{name}/3"], "skip": []}
@@ -140,15 +160,15 @@ def _grade(graded: Graded, code: list, limits: Limits) -> None:
                     event = _event(line, job["id"])
                     at = event.get("begin", at)
                     if outcome := event.get("outcome"):
-                        graded.outcomes[outcome["number"]] = Outcome(**outcome)
+                        graded.outcomes[outcome["number"]] = _told(outcome, limits)
                     elif "error" in event:
-                        _note(graded, belongs, event["cell"], event["error"])
+                        _note(graded, belongs, where, event["cell"], event["error"])
                     if "done" in event:
                         return
         except Stopped as stop:
             if at is None:
                 raise RuntimeError(f"its process did not start: {stop.detail}") from stop
-            _stopped(graded, belongs, at, stop, limits)
+            _stopped(graded, belongs, where, at, stop, limits)
         job["skip"] = [*job["skip"], *graded.outcomes, at]
     raise RuntimeError(f"it had to be stopped {limits.stops + 1} times")
 
@@ -162,8 +182,15 @@ def _event(line: bytes, job: str) -> dict:
         return {}
 
 
-def _note(graded: Graded, belongs: dict, cell: str, said: str) -> None:
-    note = f"Code {cell}: {said}"
+def _told(outcome: dict, limits: Limits) -> Outcome:
+    """What a check reported; it does not know how much memory there was."""
+    if outcome["verdict"] == MEMORY:
+        outcome["expected"] = _EXPECTED[MEMORY].format(**asdict(limits))
+    return Outcome(**outcome)
+
+
+def _note(graded: Graded, belongs: dict, where: dict, cell: str, said: str) -> None:
+    note = f"In {where[cell]}: {said}"
     if cell in belongs and note not in graded.notes:
         note += f" (so what it defines for exercise {belongs[cell]} is missing)"
     elif "NameError" in said:  # a cell of the student's own that uses what the lesson computes: no fault
@@ -172,10 +199,10 @@ def _note(graded: Graded, belongs: dict, cell: str, said: str) -> None:
         graded.notes.append(note)
 
 
-def _stopped(graded: Graded, belongs: dict, at: str, stop: Stopped, limits: Limits) -> None:
+def _stopped(graded: Graded, belongs: dict, where: dict, at: str, stop: Stopped, limits: Limits) -> None:
     number = belongs.get(at, at)
     if number not in _master(graded.notebook)[0]:  # a cell of the student's own: left out, no marks lost
-        graded.notes.append(f"Code {at} was left out: {stop.detail}.")
+        graded.notes.append(f"Left out: {where[at]}: {stop.detail}.")
         return
     expected = _EXPECTED[stop.why].format(**asdict(limits))
     told = Outcome(number, find(number).title, _VERDICT[stop.why], expected, stop.detail, _LOOK[stop.why])

@@ -80,7 +80,10 @@ def _told(report: Callable[..., None], cell: str):
     try:
         yield
     except (Exception, SystemExit) as error:
-        lines = str(error).strip().splitlines() or [""]
+        said = str(error)
+        if isinstance(error, SyntaxError) and error.lineno:  # its own words name a file that nobody knows
+            said = f"{error.msg}, in line {error.lineno} of it"
+        lines = said.strip().splitlines() or [""]
         report(cell=cell, error=f"{type(error).__name__}: {lines[0][:300]}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from eqflow.course import slides
+from eqflow.course import cells, slides
 from eqflow.course.tex import equation
 
 DECKS = sorted(path.stem for path in slides.source_folder().glob("[0-9]*.md"))
@@ -63,6 +64,55 @@ def test_the_plan_of_a_session_is_two_hours(name):
     note = (slides.source_folder() / f"{name}.md").read_text().split("---")[0].partition("Note:")[2]
     parts = [int(found) for found in re.findall(r"(\d+) min", note)]
     assert 110 <= sum(parts) <= 120, parts
+
+
+PARTS = {name: (10, 35, 50 if name[0] == "6" else 60) for name in DECKS}  # as in docs/teaching.md
+
+
+def slides_of(name: str) -> list[tuple[str, str]]:
+    """What the room sees of each slide, and its notes."""
+    text = (slides.source_folder() / f"{name}.md").read_text()
+    return [part.partition("Note:")[::2] for part in re.split(r"^---$", text, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_the_minutes_of_slides_are_those_of_the_plan(name):
+    """Parts end where docs/teaching.md says so, and the break comes after the last of them."""
+    now, ends = 0, []
+    for shown, note in slides_of(name)[1:]:
+        if "## Your turn" in shown:
+            break
+        now += int(re.match(r"\s*(\d+) min", note)[1])
+        ends.append(now)
+    assert set(PARTS[name]) <= set(ends) and now == PARTS[name][-1], ends
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_a_figure_comes_after_a_question(name):
+    """Its caption is its alt text, which says what came out."""
+    shown = [shown for shown, _ in slides_of(name)]
+    early = [b for a, b in itertools.pairwise(shown) if "](figure:" in b and "?" not in a]
+    assert not early and "](figure:" not in shown[0]
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_notes_say_when_to_switch_to_which_notebook(name):
+    """Every notebook of the session, at sections that it has, within the minutes of the slide."""
+    title = slides_of(name)[0][0]
+    listed = re.findall(r"`((\d\d)_\w+)`", title.partition(";")[0])
+    file = {number: slides.project_root() / "notebooks" / f"{stem}.ipynb" for stem, number in listed}
+    switched = set()
+    for _, note in slides_of(name)[1:]:
+        minutes = int(re.match(r"\s*(\d+) min", note)[1])
+        for number, used, what in re.findall(r"^Notebook (\d\d), (\d+) min: (.*)$", note, re.MULTILINE):
+            switched.add(number)
+            headings = {c.source for c in cells.read(file[number]).cells if c.cell_type == "markdown"}
+            headings = {
+                line for source in headings for line in re.findall(r"^## (.+)$", source, re.MULTILINE)
+            }
+            asked = re.findall(r'"([^"]+)"', what)
+            assert int(used) <= minutes and asked and set(asked) <= headings, what
+    assert switched == set(file)
 
 
 def test_nothing_is_fetched(built):

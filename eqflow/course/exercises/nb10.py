@@ -70,12 +70,12 @@ def difference_follows(answer, salt):
     still = salt.randn(1, 1, 1, 9, 9).expand(1, 6, 1, 9, 9)
     y = answer(mine(still), mine)
     left = gap(y[:, 1:], torch.zeros_like(still[:, 1:]), look="which frame has to be moved, and by how far")
-    require(
-        left < 1e-10,
-        expected=f"0 after the first frame, for a scene that moves with {mine}",
-        got=f"values up to {left:.1e}",
-        look="the last frame has to be moved by one step of the motion that your function is given",
-    )
+    got, look = f"values up to {left:.1e}", "the last frame has to be moved by one step, and forwards in time"
+    if torch.equal(y, answer(mine(still), extra)):
+        got += f", and the same answer if it is told {extra}"
+        look = "the velocity has to be that of the motion which your function is given, not a number"
+    expected = f"0 after the first frame, for a scene that moves with {mine}"
+    require(left < 1e-10, expected=expected, got=got, look=look)
     error = gap(answer(video[:, :1], mine), video[:, :1])
     require(
         error < 1e-10,
