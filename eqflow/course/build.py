@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
+from nbformat.v4 import new_markdown_cell
 
 from ..study.files import atomic_write, published_dir
 from . import cells
@@ -27,11 +28,6 @@ _HOW = (
     "as often as you like: it says what is missing. Run whole, this notebook stops at the first stub. Cells "
     "of your own are welcome. Hand in this file: for marks, definitions and your own cells are run."
 )
-
-
-def _new(kind: str, name: str, source: str) -> nbformat.NotebookNode:
-    make = nbformat.v4.new_markdown_cell if kind == "markdown" else nbformat.v4.new_code_cell
-    return make(source, id=name)
 
 
 def published(name: str) -> nbformat.NotebookNode | None:
@@ -90,12 +86,12 @@ def student(master, executed=None) -> nbformat.NotebookNode:
         elif tag == "expected" and solved[number[cell.id]]:
             if images := _images(_same(executed, cell)):
                 said = f"**Target of exercise {number[cell.id]}.** The solved exercise shows this:"
-                made.append(_new("markdown", f"{cell.id}-target", "\n\n".join([said, *images])))
+                made.append(new_markdown_cell("\n\n".join([said, *images]), id=f"{cell.id}-target"))
         made.append(cell)
     notebook.cells = made
     if parts:
         listed = ", ".join(f"{p.number} ({p.minutes} min{', open' if p.open else ''})" for p in parts)
-        notebook.cells.insert(1, _new("markdown", "course-how-to", _HOW.format(listed=listed)))
+        notebook.cells.insert(1, new_markdown_cell(_HOW.format(listed=listed), id="course-how-to"))
     return notebook
 
 
@@ -119,7 +115,7 @@ def teacher(master, executed=None) -> nbformat.NotebookNode:
         total = sum(p.minutes for p in parts)
         head = f"**For the teacher.** {len(parts)} exercises, {total} minutes in all.\n\n"
         table = ["| exercise | title | minutes | answer |", "| --- | --- | ---: | --- |", *rows]
-        notebook.cells.insert(1, _new("markdown", "course-overview", head + "\n".join(table)))
+        notebook.cells.insert(1, new_markdown_cell(head + "\n".join(table), id="course-overview"))
     return notebook
 
 

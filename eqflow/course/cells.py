@@ -126,22 +126,3 @@ def run(source: str, nodes: Iterable[ast.stmt], namespace: dict, name: str) -> N
     """Execute statements of a cell, with their line numbers kept."""
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)  # for tracebacks
     exec(compile(ast.Module(list(nodes), []), name, "exec"), namespace)
-
-
-def definitions(notebook: nbformat.NotebookNode) -> dict:
-    """What all cells of a notebook import and define, solutions included, without running anything else.
-
-    A definition that needs what was not run (as ``def f(x, motion=NU)`` needs NU) is left out.
-    """
-    namespace: dict = {"__name__": "answers"}
-    code = [c for c in notebook.cells if c.cell_type == "code"]
-    for cell in code:
-        run(cell.source, statements(cell.source, IMPORTS), namespace, f"<cell {cell.id}>")
-    for cell in code:
-        for node in statements(cell.source, DEFINITIONS):
-            try:
-                run(cell.source, [node], namespace, f"<cell {cell.id}>")
-            except NameError:
-                if part_of(cell) == "solution":
-                    raise
-    return namespace

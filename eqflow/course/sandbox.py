@@ -155,23 +155,27 @@ def _watch(process: subprocess.Popen, read: int, limits: Limits) -> Iterator[byt
 def _memory(process: subprocess.Popen) -> int:
     """Bytes that a process and all below it hold."""
     total = 0
-    with contextlib.suppress(psutil.Error):
-        top = psutil.Process(process.pid)
-        for one in [top, *top.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                total += one.memory_info().rss
+    for one in _tree(process):
+        with contextlib.suppress(psutil.Error):
+            total += one.memory_info().rss
     return total
 
 
 def _end(process: subprocess.Popen) -> None:
     """A process, its group and what it has started; with namespaces, whatever it has started."""
-    below = []
-    with contextlib.suppress(psutil.Error):
-        below = psutil.Process(process.pid).children(recursive=True)
+    tree = _tree(process)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    for one in below:
+    for one in tree:
         with contextlib.suppress(psutil.Error):
             one.kill()
     process.kill()
     process.wait()
+
+
+def _tree(process: subprocess.Popen) -> list[psutil.Process]:
+    """A process and all below it, as far as they still are."""
+    with contextlib.suppress(psutil.Error):
+        top = psutil.Process(process.pid)
+        return [top, *top.children(recursive=True)]
+    return []

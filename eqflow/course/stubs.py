@@ -31,18 +31,6 @@ def stub(source: str, number: str) -> str:
     return "\n".join(parts).strip("\n")
 
 
-def bodies(source: str) -> set[str]:
-    """The lines of the bodies, stripped: what must not be in a student's notebook."""
-    found: set[str] = set()
-    lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, _FUNCTIONS):
-            first = node.body[1:] if ast.get_docstring(node) else node.body
-            if first:
-                found |= {line.strip() for line in lines[first[0].lineno - 1 : node.end_lineno]}
-    return found - {""}
-
-
 def _function(lines: list[str], node, number: str, name: str) -> str:
     indent = " " * (node.col_offset + 4)
     text = f'raise NotImplementedError("Exercise {number}: write {name}")'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 from functools import cache
 from pathlib import Path
@@ -31,3 +32,34 @@ def wrong_answers() -> dict[str, dict]:
         assert all(number.startswith(path.stem.removeprefix("nb")) for number in module.WRONG), path
         found |= module.WRONG
     return found
+
+
+def definitions(notebook) -> dict:
+    """What all cells of a notebook import and define, solutions included, without running anything else.
+
+    A definition that needs what was not run (as ``def f(x, motion=NU)`` needs NU) is left out.
+    """
+    namespace: dict = {"__name__": "answers"}
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    for cell in code:
+        cells.run(cell.source, cells.statements(cell.source, cells.IMPORTS), namespace, f"<cell {cell.id}>")
+    for cell in code:
+        for node in cells.statements(cell.source, cells.DEFINITIONS):
+            try:
+                cells.run(cell.source, [node], namespace, f"<cell {cell.id}>")
+            except NameError:
+                if cells.part_of(cell) == "solution":
+                    raise
+    return namespace
+
+
+def bodies(source: str) -> set[str]:
+    """The lines of the bodies, stripped: what must not be in a student's notebook."""
+    found: set[str] = set()
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[1:] if ast.get_docstring(node) else node.body
+            if first:
+                found |= {line.strip() for line in lines[first[0].lineno - 1 : node.end_lineno]}
+    return found - {""}

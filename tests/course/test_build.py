@@ -13,9 +13,8 @@ import nbformat
 import pytest
 
 from eqflow.course import build, cells
-from eqflow.course.stubs import bodies
 from eqflow.study.files import project_root
-from tests.course.masters import PATHS, WITH_EXERCISES, parts
+from tests.course.masters import PATHS, WITH_EXERCISES, bodies, parts
 
 RUN_WHOLE = ("10_motions",)  # of the teacher build: the others run in `make test` as they are
 PNG = "data:image/png;base64,iVBORw0KGgo="

@@ -8,7 +8,7 @@ import pytest
 
 from eqflow.course import all_exercises, cells, judge
 from eqflow.course.salt import cohort
-from tests.course.masters import PATHS, WITH_EXERCISES, parts, wrong_answers
+from tests.course.masters import PATHS, WITH_EXERCISES, definitions, parts, wrong_answers
 
 COHORTS = ("eqflow", "autumn", "spring")
 CHECKED = [(p.number, name) for name in WITH_EXERCISES for p in parts(name) if not p.open]
@@ -17,7 +17,7 @@ WRONG = [(number, why) for number, answers in wrong_answers().items() for why in
 
 @cache
 def solutions(name: str) -> dict:
-    return cells.definitions(cells.read(PATHS[name]))
+    return definitions(cells.read(PATHS[name]))
 
 
 @pytest.mark.parametrize("salt", COHORTS)

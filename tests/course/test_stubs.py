@@ -8,8 +8,8 @@ import inspect
 import pytest
 
 from eqflow.course import cells
-from eqflow.course.stubs import bodies, stub
-from tests.course.masters import PATHS, WITH_EXERCISES, parts
+from eqflow.course.stubs import stub
+from tests.course.masters import PATHS, WITH_EXERCISES, bodies, parts
 
 SOURCES = {
     "plain": '''

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import toy_experiment
 
-from eqflow.study.runs.engines import train_run
 from eqflow.study.runs.store import RunStore
+from eqflow.study.runs.train import train_run
 
 if __name__ == "__main__":
     store, model, steps, *mark = sys.argv[1:]

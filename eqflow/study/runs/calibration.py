@@ -66,7 +66,7 @@ def assumed(precision: str) -> Rates:
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
     """The least of three, each long enough to be measured; on a CPU those of its thread alone."""
     cuda = device.type == "cuda"
-    clock = time.perf_counter if cuda else time.process_time
+    clock = time.perf_counter if cuda else time.thread_time
 
     def timed(times: int) -> float:
         if cuda:

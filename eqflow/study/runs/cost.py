@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import heapq
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import joblib
 import torch
@@ -18,8 +16,6 @@ from .spec import RunSpec
 from .store import RunStore
 
 CLIPS = 400  # of KTH that validate, and about as many that test
-
-REFERENCE_SECONDS = 0.036  # of `_calibration` on the machine that the guesses were made on
 
 
 @dataclass(frozen=True)
@@ -47,29 +43,13 @@ def parallel(device: torch.device | str) -> int:
     return 1 if device.index is not None else max(1, torch.cuda.device_count())
 
 
-@lru_cache
-def slowness() -> float:
-    """How much slower than the reference machine this one is, by a convolution on one thread."""
-    before, x, w = torch.get_num_threads(), torch.ones(16, 16, 64, 64), torch.ones(16, 16, 3, 3)
-    torch.set_num_threads(1)
-    try:
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            for _ in range(20):
-                torch.nn.functional.conv2d(x, w)
-            times.append(time.perf_counter() - began)
-    finally:
-        torch.set_num_threads(before)
-    return min(times) / REFERENCE_SECONDS
-
-
 def seconds_of(spec: RunSpec, store: RunStore, *, device: torch.device | str = "cpu") -> float:
     """Expected seconds of one whole run.
 
     From the last finished run of the same model, profile and data in the work store, scaled by the steps;
     else from what its steps compute (`counting`) at this device's rates (`calibration`), or without a GPU at
-    those of an assumed one; for a module that nobody can count, from the guess that it carries.
+    those of an assumed one; for a module that nobody can count (it has no `empty_batch`), from the guess that
+    the run carries, or a second a step.
     """
     steps, (experiment, model) = spec.config["steps"], spec.names
     for path in sorted((store.work / experiment).glob(f"{model}-s*/volatile.json"), reverse=True):
@@ -88,9 +68,7 @@ def seconds_of(spec: RunSpec, store: RunStore, *, device: torch.device | str = "
         missing = device.type == "cuda" and not torch.cuda.is_available()
         found = assumed(precision) if missing else rates(_first(device), precision)
         return (steps + _evaluation(spec.config)) * found.seconds(count)
-    if spec.seconds_per_step is None:
-        return float(steps)  # only the ratios matter then
-    return spec.seconds_per_step * steps * (slowness() if torch.device(device).type == "cpu" else 1.0)
+    return (spec.seconds_per_step or 1.0) * steps
 
 
 def _first(device: torch.device) -> torch.device:

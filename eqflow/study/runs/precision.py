@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
 
 import torch
 
@@ -36,13 +35,6 @@ def in_precision(task: Task, precision: str, device: torch.device) -> Task:
     if precision != "bfloat16":
         return task
 
-    def autocast(function: Callable) -> Callable:
-        @wraps(function)
-        def call(*args):
-            with torch.autocast(device.type, torch.bfloat16):
-                return function(*args)
-
-        return call
-
     names = ("loss", "validate", "evaluate")
-    return replace(task, **{name: autocast(getattr(task, name)) for name in names})
+    autocast = {name: torch.autocast(device.type, torch.bfloat16)(getattr(task, name)) for name in names}
+    return replace(task, **autocast)

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..files import atomic_write
 
+if TYPE_CHECKING:
+    from .jobs import Job
 
-def write_progress(path: Path, step: int, steps: int, loss: float | None) -> None:
-    """One run's progress, for the process that shows it. It is a courtesy: a full disk does not stop the
-    run."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, json.dumps({"step": step, "steps": steps, "loss": loss, "time": time.time()}))
-    except OSError:
-        pass
+PROGRESS = "progress.json"  # in the run's folder
+EVERY, EVERY_IN_LOG = 0.5, 10.0  # seconds between updates
+
+
+def to_file(folder: Path) -> Callable[[int, int, float | None], None]:
+    """What a run reports to, (step, steps, loss), where another process shows it: twice a second it is put
+    into the run's folder. It is a courtesy: a full disk does not stop the run."""
+    last = 0.0
+
+    def report(step: int, steps: int, loss: float | None) -> None:
+        nonlocal last
+        if time.monotonic() - last > EVERY:
+            last = time.monotonic()
+            with contextlib.suppress(OSError):
+                atomic_write(folder / PROGRESS, json.dumps({"step": step, "steps": steps, "loss": loss}))
+
+    return report
 
 
 def clock(seconds: float) -> str:
@@ -40,23 +54,19 @@ class Board:
 
     Args:
         runs: key -> (label, expected seconds of work).
-        show: False keeps it silent.
-        stream: where to write; the standard error stream by default, as it is progress and not a result.
-        every: seconds between updates in place; a log gets a line every ten seconds.
+        show: False keeps it silent; else it is on the standard error stream, as it is progress and no result.
     """
 
-    def __init__(
-        self, runs: dict[str, tuple[str, float]], *, show: bool = True, stream=None, every: float = 0.5
-    ):
-        self.runs, self.show, self.stream = runs, show, stream or sys.stderr
+    def __init__(self, runs: dict[str, tuple[str, float]], *, show: bool = True) -> None:
+        self.runs, self.show, self.stream = runs, show, sys.stderr
         self.done: set[str] = set()
         self.at: dict[str, dict] = {}
         self.began = self.shown = time.monotonic()
         self.share_at_start: float | None = None
         self.display = None
-        self.notebook = show and stream is None and in_notebook()
+        self.notebook = show and in_notebook()
         self.in_place = self.notebook or self.stream.isatty()
-        self.every = every if self.in_place else 10.0
+        self.every = EVERY if self.in_place else EVERY_IN_LOG
         self.width = 0
 
     def update(self, key: str, step: int, steps: int, loss: float | None = None) -> None:
@@ -64,14 +74,11 @@ class Board:
         self.at[key] = {"step": step, "steps": steps, "loss": loss}
         self.refresh()
 
-    def read(self, folders: dict[str, Path]) -> None:
-        """Take the progress that other processes wrote to `folders` (by key)."""
-        for key, folder in folders.items():
-            if key not in self.done:
-                try:
-                    self.at[key] = json.loads((folder / "progress.json").read_text())
-                except (OSError, ValueError):
-                    continue
+    def read(self, running: Iterable[Job]) -> None:
+        """Take the progress of jobs that other processes are at."""
+        for job in running:
+            with contextlib.suppress(OSError, ValueError):
+                self.at[job.key] = json.loads((job.folder / PROGRESS).read_text())
         self.refresh()
 
     def finish(self, key: str) -> None:
@@ -92,18 +99,12 @@ class Board:
                 loss = "" if at["loss"] is None else f" loss {at['loss']:.3g}"
                 parts.append(f"{label} {at['step']}/{at['steps']}{loss}")
         share, now = spent / total, time.monotonic()
-        if self.share_at_start is None and share > 0:
-            self.share_at_start, self.began = (
-                share,
-                now,
-            )  # what a resumed run had done says nothing of our speed
+        if self.share_at_start is None and share > 0:  # what a resumed run had done says nothing of our speed
+            self.share_at_start, self.began = share, now
         gained = share - (self.share_at_start or 0.0)
-        left = (
-            f", {clock((1 - share) * (now - self.began) / gained)} left"
-            if gained > 0.01 and share < 1
-            else ""
-        )
-        head = f"{len(self.done)}/{len(self.runs)} runs, {100 * share:.0f} %{left}"
+        head = f"{len(self.done)}/{len(self.runs)} runs, {100 * share:.0f} %"
+        if gained > 0.01 and share < 1:
+            head += f", {clock((1 - share) * (now - self.began) / gained)} left"
         return " | ".join([head, *parts])
 
     def refresh(self, force: bool = False) -> None:

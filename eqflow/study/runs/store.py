@@ -14,12 +14,11 @@ While it trains there are `checkpoint`, which begins with its own checksum, and 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import safetensors.torch
@@ -28,42 +27,18 @@ from filelock import FileLock
 from torch import nn
 
 from ..files import atomic_write, to_json
-from .fingerprint import code_of
+from .checkpoint import CHECKPOINT, load_state
+from .identity import differences, identity, key_of
+from .progress import PROGRESS
 from .spec import RunSpec
 
 PUBLISHED_WEIGHTS = 2_000_000  # bytes; larger weights stay in the work store
-WEIGHTS, SUMS, CHECKPOINT = "weights.safetensors", "SHA256SUMS", "checkpoint"
+WEIGHTS, SUMS = "weights.safetensors", "SHA256SUMS"
 FILES = ("config.json", "metrics.json", "volatile.json", WEIGHTS)
-HEADER = b"eqflow checkpoint, sha256 of what follows: "
 
 
 class RunError(RuntimeError):
     """A stored run cannot give what is asked of it."""
-
-
-@cache
-def _code(module: str) -> dict[str, str]:
-    """Read once in a process: what is edited later is not the code that this process runs."""
-    return code_of([module, "eqflow.training"])
-
-
-def identity(spec: RunSpec) -> dict:
-    """All that decides the outcome of a run: its spec, the code it depends on, the checksum of its data."""
-    experiment, model = spec.names
-    return {
-        "experiment": experiment,
-        "model": model,
-        "seed": spec.seed,
-        "config": spec.config,
-        "code": _code(spec.module),
-        "data": spec.load_module().checksum(spec.config),
-    }
-
-
-def key_of(ident: dict) -> str:
-    """A readable key, such as fernn_v2-s0-1a2b3c4d."""
-    text = json.dumps(ident, sort_keys=True, separators=(",", ":"))
-    return f"{ident['model']}-s{ident['seed']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -199,10 +174,8 @@ class RunStore:
             return f"hit: {run.status} run {run.key}"
         if not trouble:
             state, trouble = load_state(self.folder(spec))
-            if state is not None and "step" in state:
+            if state:
                 return f"resumes at step {state['step']} of {spec.config['steps']}"
-            if state is not None:
-                trouble = f"checkpoint of {self.key(spec)} is of another layout"
         return f"missed: {trouble or self._nearest(spec)}"
 
     def _nearest(self, spec: RunSpec) -> str:
@@ -215,7 +188,7 @@ class RunStore:
                 try:
                     other = json.loads(path.read_text())
                     if other["model"] == model:
-                        candidates.append(_differences(other, ident))
+                        candidates.append(differences(other, ident))
                 except (OSError, ValueError, KeyError, TypeError, AttributeError):
                     continue
         if not candidates:
@@ -255,7 +228,7 @@ class RunStore:
             atomic_write(folder / name, contents[name])
         sums = (f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in FILES)
         atomic_write(folder / SUMS, "".join(sums))
-        for name in (CHECKPOINT, "progress.json"):
+        for name in (CHECKPOINT, PROGRESS):
             (folder / name).unlink(missing_ok=True)
         return self._read(folder, spec, identity(spec))
 
@@ -291,43 +264,3 @@ def _names(spec: RunSpec) -> tuple[str, str]:
     """(experiment, what its keys begin with)."""
     experiment, model = spec.names
     return experiment, f"{model}-s{spec.seed}"
-
-
-def save_state(folder: Path, state: dict) -> None:
-    """Keep a state to resume from, after its checksum."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    payload = buffer.getvalue()
-    checksum = hashlib.sha256(payload).hexdigest().encode()
-    atomic_write(folder / CHECKPOINT, HEADER + checksum + b"\n" + payload)
-
-
-def load_state(folder: Path) -> tuple[dict | None, str]:
-    """(the state of an interrupted run, ''), (None, '') if there is none, (None, what is wrong with it)."""
-    try:
-        head, _, payload = (folder / CHECKPOINT).read_bytes().partition(b"\n")
-        if head != HEADER + hashlib.sha256(payload).hexdigest().encode():
-            raise ValueError("its content does not have its checksum")
-        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        if not isinstance(state, dict):
-            raise ValueError(f"expected a dict; got {type(state).__name__}")
-        return state, ""
-    except FileNotFoundError:
-        return None, ""
-    except Exception as error:  # whatever a file makes torch raise, the answer is to train from the start
-        return None, f"checkpoint of {folder.name} is damaged ({error})"
-
-
-def _differences(old: dict, new: dict) -> tuple[tuple[int, ...], list[str]]:
-    """(how far two identities are apart, what changed in words)."""
-
-    def changed(old: dict, new: dict) -> list[str]:
-        return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-
-    config, code = changed(old["config"], new["config"]), changed(old["code"], new["code"])
-    seed, data = old["seed"] != new["seed"], old["data"] != new["data"]
-    reasons = ["config differs in " + ", ".join(config)] if config else []
-    reasons += [f"no run of seed {new['seed']}"] if seed else []
-    reasons += [f"code changed since ({', '.join(code)})"] if code else []
-    reasons += ["data changed"] if data else []
-    return (len(config), seed, data, len(code)), reasons

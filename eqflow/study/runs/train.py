@@ -15,9 +15,10 @@ from torch import nn
 
 from eqflow.training import StateError, Task, Trained, TrainingError, train
 
+from .checkpoint import load_state, save_state
 from .precision import computing_in, in_precision
 from .spec import RunSpec
-from .store import Run, RunStore, load_state, save_state
+from .store import Run, RunStore
 from .surroundings import surroundings
 
 # What a config may tell the training loop.

@@ -21,8 +21,9 @@ from toy_experiment import spec
 from eqflow.study.experiments.registry import runs_for
 from eqflow.study.runs import clusters
 from eqflow.study.runs import engines as engine
-from eqflow.study.runs.clusters import Resumable, dask_request, slurm_request, through_dask, through_submitit
+from eqflow.study.runs.clusters import Resumable, dask_request, slurm_request
 from eqflow.study.runs.engines import RunsFailed, run_all
+from eqflow.study.runs.jobs import Job
 from eqflow.study.runs.pool import Died
 from eqflow.study.runs.progress import Board
 from eqflow.study.runs.store import RunStore
@@ -75,8 +76,8 @@ def trained(request, place, specs):
     home, lines = place / request.param, []
 
     class Recorded(Board):
-        def read(self, folders):
-            super().read(folders)
+        def read(self, running):
+            super().read(running)
             lines.append(self.line())
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(RunsFailed) as caught:
@@ -184,22 +185,27 @@ def test_the_guide_to_a_dask_cluster(tmp_path):
 # What is asked for -----
 
 
+def job(name: str = "a", memory_mb: float = 1000.0, seconds: float = 600.0, device: str = "cpu") -> Job:
+    about = replace(spec(), memory_mb=memory_mb)
+    return Job(about, name, "work", Path("work/toy", name), device, False, seconds)
+
+
 def test_what_slurm_is_asked_for(monkeypatch):
     monkeypatch.delenv(clusters.SHARD, raising=False)
-    cpu = slurm_request(2e9, 600, gpu=False)
+    cpu = slurm_request(job(memory_mb=2000))
     assert cpu == {"cpus_per_task": 1, "timeout_min": 60, "mem_gb": 4}
-    assert slurm_request(2e9, 7200, gpu=False)["timeout_min"] == 360
-    whole = slurm_request(24e9, 600, gpu=True)
+    assert slurm_request(job(seconds=7200))["timeout_min"] == 360
+    whole = slurm_request(job(memory_mb=24_000, device="cuda"))
     assert whole["gpus_per_node"] == 1 and whole["mem_gb"] == 8 and "slurm_gres" not in whole
     monkeypatch.setenv(clusters.SHARD, "10")
-    part = slurm_request(24e9, 600, gpu=True)
+    part = slurm_request(job(memory_mb=24_000, device="cuda"))
     assert part["slurm_gres"] == "shard:3" and "gpus_per_node" not in part
-    assert slurm_request(24e9, 600, gpu=False)["mem_gb"] == 37 and "slurm_gres" not in cpu
+    assert slurm_request(job(memory_mb=24_000))["mem_gb"] == 37 and "slurm_gres" not in cpu
 
 
 def test_what_dask_is_asked_for():
-    assert dask_request(24.04e9, gpu=True) == {"GPU_GB": 24.1}
-    assert dask_request(24e9, gpu=False) == {}
+    assert dask_request(job(memory_mb=24_040, device="cuda")) == {"GPU_GB": 24.1}
+    assert dask_request(job(memory_mb=24_000)) == {}
 
 
 @pytest.mark.parametrize(
@@ -236,20 +242,20 @@ class Lost(Exception):
 class Call:
     """A call that is made when its result is asked for; it is done at the second look."""
 
-    def __init__(self, function, item, log):
-        self.make, self.item, self.log, self.looks = lambda: function(item), item, log, 0
-        log.append(("submit", item))
+    def __init__(self, function, job, log):
+        self.make, self.name, self.log, self.looks = lambda: function(job), job.key, log, 0
+        log.append(("submit", self.name))
 
     def done(self):
         self.looks += 1
         return self.looks > 1
 
     def result(self):
-        self.log.append(("result", self.item))
+        self.log.append(("result", self.name))
         return self.make()
 
     def cancel(self):
-        self.log.append(("cancel", self.item))
+        self.log.append(("cancel", self.name))
 
 
 def fake_submitit(cluster: str, log: list):
@@ -263,38 +269,44 @@ def fake_submitit(cluster: str, log: list):
         def update_parameters(self, **request):
             log.append(("request", request))
 
-        def submit(self, function, item):
-            if item == "refused":
+        def submit(self, function, job):
+            if job.key == "refused":
                 raise RuntimeError("sbatch: error:\ninvalid account")
             log.append(("OMP", os.environ.get("OMP_NUM_THREADS")))
-            return Call(function, item, log)
+            return Call(function, job, log)
 
     delayed = SimpleNamespace(DelayedSubmission=lambda *call: call)
     return SimpleNamespace(AutoExecutor=AutoExecutor, core=SimpleNamespace(utils=utils), helpers=delayed)
 
 
 @pytest.fixture
-def log():
+def log(monkeypatch):
+    def logged(job, patient):
+        if job.key == "lost":
+            raise Lost
+        return f"{job.key} done, patient: {patient}"
+
+    monkeypatch.setattr(clusters, "logged", logged)
+    monkeypatch.setattr(clusters.time, "sleep", lambda seconds: None)
     return []
 
 
-def call(item):
-    if item == "lost":
-        raise Lost
-    return f"done {item}"
+BOARD = SimpleNamespace(read=list)
+NAMES = ["a", "lost", "ccc", "d"]
 
 
-def submitted(monkeypatch, log, items, count=None, cluster="slurm", request=None):
+def told(outcomes) -> dict:
+    return {job.key: outcome for job, outcome in outcomes}
+
+
+def done(names, patient) -> dict:
+    return {name: Died if name == "lost" else f"{name} done, patient: {patient}" for name in names}
+
+
+def submitted(monkeypatch, log, jobs, count=None, cluster="slurm"):
     monkeypatch.setattr(clusters, "required", lambda module: fake_submitit(cluster, log))
-    monkeypatch.setattr(clusters.time, "sleep", lambda seconds: log.append("wait"))
-    request = request or (lambda item: {"mem_gb": len(item)})
-    options = {
-        "folder": Path("unused"),
-        "request": request,
-        "local": 1,
-        "environment": {"OMP_NUM_THREADS": "1"},
-    }
-    return through_submitit(call, items, count, **options)
+    monkeypatch.setattr(clusters, "beside", lambda jobs: 1)
+    return clusters.submitit(jobs, True, BOARD, count)
 
 
 def most_at_once(log: list) -> int:
@@ -311,17 +323,18 @@ def most_at_once(log: list) -> int:
 )
 def test_no_more_jobs_at_a_time_than_workers(monkeypatch, log, count, cluster, expected):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    outcomes = dict(submitted(monkeypatch, log, ["a", "lost", "ccc", "d"], count, cluster))
-    assert outcomes == {"a": "done a", "lost": Died, "ccc": "done ccc", "d": "done d"}
+    jobs = [job(name, memory_mb=1000 * len(name)) for name in NAMES]
+    assert told(submitted(monkeypatch, log, jobs, count, cluster)) == done(NAMES, patient=True)
     assert most_at_once(log) == expected
     asked = [event[1] for event in log if event[0] == "request"]
-    assert asked == [{"name": "eqflow", "mem_gb": size} for size in (1, 4, 3, 1)]
+    assert asked == [{"name": "eqflow", **slurm_request(each)} for each in jobs]
+    assert [request["mem_gb"] for request in asked] == [3, 7, 6, 3]
     assert {event for event in log if event[0] == "OMP"} == {("OMP", "1")}
     assert "OMP_NUM_THREADS" not in os.environ  # lent to the submission only
 
 
 def test_what_is_under_way_is_cancelled_when_nobody_asks_any_more(monkeypatch, log):
-    with contextlib.closing(submitted(monkeypatch, log, ["a", "b", "c", "d"], 2)) as outcomes:
+    with contextlib.closing(submitted(monkeypatch, log, [*map(job, "abcd")], 2)) as outcomes:
         next(outcomes)
     assert [event for event in log if event[0] == "cancel"] == [("cancel", "b")]
 
@@ -330,26 +343,26 @@ def test_a_refused_job_is_one_sentence_and_takes_the_others_back(monkeypatch, lo
     with pytest.raises(
         ValueError, match=r"expected SLURM to take a job; got sbatch: error: invalid account$"
     ):
-        list(submitted(monkeypatch, log, ["a", "refused"]))
+        list(submitted(monkeypatch, log, [job("a"), job("refused")]))
     assert ("cancel", "a") in log
 
 
 def test_no_slurm_no_gpu(monkeypatch, log):
     with pytest.raises(ValueError, match="ENGINE=processes shares the GPUs here"):
-        list(submitted(monkeypatch, log, ["a"], cluster="local", request=lambda item: {"gpus_per_node": 1}))
+        list(submitted(monkeypatch, log, [job(device="cuda")], cluster="local"))
 
 
-def test_a_preempted_job_goes_on(monkeypatch, log):
+def test_a_preempted_job_goes_on(monkeypatch, log, tmp_path):
     """What was begun afresh is not begun afresh once more."""
     monkeypatch.setattr(clusters, "required", lambda module: fake_submitit("slurm", log))
-    resumable = Resumable(call, str.upper)
-    assert resumable("a") == "done a"
-    assert resumable.__submitit_checkpoint__("a") == (resumable, "A")
+    resumable, first = Resumable(False), replace(job(), work=str(tmp_path), fresh=True)
+    assert resumable(first) == "a done, patient: False"
+    assert resumable.__submitit_checkpoint__(first) == (resumable, replace(first, fresh=False))
 
 
-def test_a_preempted_job_goes_on_as_submitit_calls_it():
+def test_a_preempted_job_goes_on_as_submitit_calls_it(log):
     needs("submitit")
-    assert Resumable(call, str.upper).__submitit_checkpoint__("a").result() == "done A"
+    assert Resumable(True).__submitit_checkpoint__(job()).result() == "a done, patient: True"
 
 
 @pytest.mark.parametrize(("count", "expected"), [(None, 3), (2, 2)])
@@ -368,19 +381,18 @@ def test_dask_gets_the_runs_with_what_they_need(monkeypatch, log, count, expecte
         def scheduler_info(self, n_workers):
             return {"workers": {"a": {"nthreads": 1, "resources": {"GPU_GB": 9.0}}}}
 
-        def submit(self, function, item, *, pure, resources):
+        def submit(self, function, job, *, pure, resources):
             log.append(("request", resources))
-            return Call(function, item, log)
+            return Call(function, job, log)
 
     cancelled = SimpleNamespace(FutureCancelledError=ConnectionError)
     fake = {"LocalCluster": Cluster, "Client": Client, "KilledWorker": Lost, "client": cancelled}
     config = SimpleNamespace(get=lambda *_: address, set=lambda *_: contextlib.nullcontext())
     monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(**fake))
     monkeypatch.setitem(sys.modules, "dask.config", config)
-    monkeypatch.setattr(clusters.time, "sleep", lambda seconds: None)
-    options = {"request": lambda item: {"GPU_GB": len(item)}, "local": 7, "environment": {}}
-    outcomes = dict(through_dask(call, ["a", "lost", "ccc"], count, **options))
-    assert outcomes == {"a": "done a", "lost": Died, "ccc": "done ccc"}
+    monkeypatch.setattr(clusters, "beside", lambda jobs: 7)
+    jobs = [job(name, memory_mb=1000 * len(name), device="cuda") for name in NAMES[:3]]
+    assert told(clusters.dask(jobs, False, BOARD, count)) == done(NAMES[:3], patient=False)
     assert most_at_once(log) == expected
     assert [event[1] for event in log if event[0] == "request"] == [{"GPU_GB": n} for n in (1, 4, 3)]
     assert ("client", address or "local") in log

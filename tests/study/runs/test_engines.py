@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -14,12 +15,14 @@ from toy_experiment import spec
 
 from eqflow.study.experiments.profiles import settings
 from eqflow.study.experiments.registry import runs_for
-from eqflow.study.runs import cost
+from eqflow.study.runs import calibration, cost
 from eqflow.study.runs import engines as engine
 from eqflow.study.runs.cost import estimate, seconds_of
 from eqflow.study.runs.engines import RunsFailed, run_all
+from eqflow.study.runs.jobs import Job
 from eqflow.study.runs.progress import Board, clock
 from eqflow.study.runs.store import RunStore
+from eqflow.study.runs.train import train_run
 
 HERE = Path(__file__).parents[1]
 
@@ -123,7 +126,7 @@ def test_workers_end_with_their_parent(tmp_path, name, how):
 @pytest.mark.parametrize("name", ["serial", "processes"])
 def test_when_the_time_is_up(store, monkeypatch, name):
     """Nothing is begun, what is under way keeps its checkpoint, and is as it would have been when resumed."""
-    monkeypatch.setitem(engine.train_run.__kwdefaults__, "save_seconds", 0.0)
+    monkeypatch.setitem(train_run.__kwdefaults__, "save_seconds", 0.0)
     specs = [spec("slow", steps=40), spec(seed=1)]
     limits = {"engine": name, "workers": 1, "progress": False}
     assert run_all(specs, store=store, until=time.time() - 1, **limits) == []
@@ -136,9 +139,12 @@ def test_when_the_time_is_up(store, monkeypatch, name):
 
 def test_on_a_gpu_or_for_some_hours_runs_are_begun_as_listed(store, monkeypatch):
     taken = []
-    monkeypatch.setitem(
-        engine.ENGINES, "none", lambda jobs, *_: taken.append([j.spec.seed for j in jobs]) or {}
-    )
+
+    def none(jobs, *_):
+        taken.append([job.spec.seed for job in jobs])
+        yield from ()
+
+    monkeypatch.setitem(engine.ENGINES, "none", none)
     specs = [spec(seed=0), spec(seed=1, steps=24)]
     for options in ({}, {"until": time.time() + 60}, {"device": "cuda"}):
         run_all(specs, store=store, engine="none", progress=False, **options)
@@ -146,8 +152,10 @@ def test_on_a_gpu_or_for_some_hours_runs_are_begun_as_listed(store, monkeypatch)
 
 
 def test_edited_code_is_never_passed_off_as_the_old(store):
-    job = engine.Job(spec(), "sound-s0-of-old-code", str(store.work), store.work, "cpu", False)
-    failures = engine.serial([job], Board({job.key: ("sound-s0", 1.0)}, show=False))
+    job = Job(spec(), "sound-s0-of-old-code", str(store.work), store.work, "cpu", False)
+    failures = engine.in_rounds(
+        engine.serial, [job], Board({job.key: ("sound-s0", 1.0)}, show=False), workers=None
+    )
     assert "the code was edited while runs were waiting" in failures[job.key]
     assert store.get(spec()) is None
 
@@ -155,9 +163,9 @@ def test_edited_code_is_never_passed_off_as_the_old(store):
 def test_engines_can_be_added(store, monkeypatch):
     taken = []
 
-    def cluster(jobs, board, workers):
+    def cluster(jobs, patient, board, workers):
         taken.extend(job.key for job in jobs)
-        return engine.serial(jobs, board)
+        return engine.serial(jobs, patient, board, workers)
 
     monkeypatch.setitem(engine.ENGINES, "cluster", cluster)
     run = run_all([spec()], store=store, engine="cluster", progress=False)[0]
@@ -167,21 +175,25 @@ def test_engines_can_be_added(store, monkeypatch):
 
 
 def test_auto(monkeypatch):
-    cpu, two = torch.device("cpu"), [None, None]
+    cpu, two, short = (
+        torch.device("cpu"),
+        [SimpleNamespace(seconds=50.0)] * 2,
+        [SimpleNamespace(seconds=1.5)] * 2,
+    )
     monkeypatch.setattr(cost, "cores", lambda: 2)
-    assert engine.choose("auto", two, cpu, 100.0) == "processes"
-    assert engine.choose("auto", two, cpu, 3.0) == "serial"  # over before the processes have started
-    assert engine.choose("auto", two[:1], cpu, 100.0) == "serial"
-    assert engine.choose("auto", two, cpu, 100.0, 1) == "serial"
+    assert engine.choose("auto", two, cpu) == "processes"
+    assert engine.choose("auto", short, cpu) == "serial"  # over before the processes have started
+    assert engine.choose("auto", two[:1], cpu) == "serial"
+    assert engine.choose("auto", two, cpu, 1) == "serial"
     cuda, first = torch.device("cuda"), torch.device("cuda:0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert engine.choose("auto", two, cuda, 100.0) == "serial"
-    assert engine.choose("auto", two, cuda, 100.0, 2) == "processes"
+    assert engine.choose("auto", two, cuda) == "serial"
+    assert engine.choose("auto", two, cuda, 2) == "processes"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert engine.choose("auto", two, cuda, 100.0) == "processes"
-    assert engine.choose("auto", two, first, 100.0) == "serial"
+    assert engine.choose("auto", two, cuda) == "processes"
+    assert engine.choose("auto", two, first) == "serial"
     monkeypatch.setattr(cost, "cores", lambda: 1)
-    assert engine.choose("auto", two, cpu, 100.0) == "serial"
+    assert engine.choose("auto", two, cpu) == "serial"
 
 
 def test_cost_is_measured_where_it_can_be(store):
@@ -213,10 +225,7 @@ def test_a_run_that_cannot_be_seen_here_is_not_passed_off_as_trained(store, monk
     """A machine that trained it into a folder of its own."""
     monkeypatch.setattr(engine, "SEEN_WITHIN", 0.0)
 
-    def nowhere(jobs, board, workers):
-        return engine._in_rounds(jobs, board, lambda jobs, patient: ((job, None) for job in jobs))
-
-    monkeypatch.setitem(engine.ENGINES, "nowhere", nowhere)
+    monkeypatch.setitem(engine.ENGINES, "nowhere", lambda jobs, *_: ((job, None) for job in jobs))
     with pytest.raises(RunsFailed, match="expected a folder that all workers share"):
         run_all([spec()], store=store, engine="nowhere", progress=False)
 
@@ -229,14 +238,14 @@ def test_a_log_that_cannot_be_written_stops_no_run(store):
 
 
 def test_fresh_runs_that_died_go_on_from_where_they_were(store):
-    job = engine.Job(spec(), store.key(spec()), str(store.work), store.folder(spec()), "cpu", True)
+    job = Job(spec(), store.key(spec()), str(store.work), store.folder(spec()), "cpu", True)
     assert not job.again().fresh  # nothing old is there: what there is was begun afresh
     run_all([spec()], store=store, progress=False)
     assert job.again().fresh  # the old run is still there, so it had not begun
 
 
 def test_progress_of_all_runs_is_one_line(capsys):
-    board = Board({"a": ("grnn-s0", 30.0), "b": ("fernn_v2-s0", 70.0)}, every=0.0)
+    board = Board({"a": ("grnn-s0", 30.0), "b": ("fernn_v2-s0", 70.0)})
     board.every = 0.0
     board.update("a", 5, 10, 0.25)
     board.finish("a")
@@ -247,3 +256,17 @@ def test_progress_of_all_runs_is_one_line(capsys):
     assert clock(83) == "1:23" and clock(3725) == "1:02:05"
     Board({"a": ("grnn-s0", 1.0)}, show=False).finish("a")
     assert capsys.readouterr().err == ""
+
+
+def test_a_calibration_counts_the_seconds_of_its_own_thread():
+    """Not those that it waits for a busy machine, nor what other threads compute meanwhile."""
+    over = threading.Event()
+    other = threading.Thread(target=lambda: all(not over.is_set() for _ in iter(int, 1)))
+    other.start()
+    try:
+        assert calibration._seconds(lambda: time.sleep(0.02), torch.device("cpu")) < 0.01
+    finally:
+        over.set()
+        other.join()
+    work = torch.rand(200, 200)
+    assert calibration._seconds(lambda: work @ work, torch.device("cpu")) > 0

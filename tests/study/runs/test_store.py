@@ -11,9 +11,11 @@ import torch
 import toy_experiment
 from toy_experiment import spec
 
+from eqflow.study.runs import identity
 from eqflow.study.runs import store as runs
+from eqflow.study.runs.checkpoint import load_state, save_state
 from eqflow.study.runs.engines import run_all
-from eqflow.study.runs.store import RunError, RunStore, load_state, save_state
+from eqflow.study.runs.store import RunError, RunStore
 from eqflow.study.runs.train import train_run
 
 HERE = Path(__file__).parents[1]
@@ -87,8 +89,8 @@ def test_why(store, monkeypatch):
         patch.setattr(toy_experiment, "CHECKSUM", "other")
         assert store.why(spec()) == "missed: data changed"
     with monkeypatch.context() as patch:
-        code = {**runs.identity(spec())["code"], "eqflow/training.py": "new"}
-        patch.setattr(runs, "_code", lambda module: code)
+        code = {**identity.identity(spec())["code"], "eqflow/training.py": "new"}
+        patch.setattr(identity, "_code", lambda module: code)
         assert store.why(spec()) == "missed: code changed since (eqflow/training.py)"
     assert store.why(spec()) == f"hit: finished run {run.key}"
 

@@ -8,7 +8,8 @@ import torch
 
 from eqflow.study.experiments.registry import runs_for
 from eqflow.study.runs import engines as engine
-from eqflow.study.runs.devices import assigned, devices
+from eqflow.study.runs.jobs import Job
+from eqflow.study.runs.places import assigned, devices, places
 
 TWO = {"0": 80e9, "1": 24e9}
 
@@ -54,32 +55,27 @@ def test_devices_are_named_as_this_process_sees_them(three_gpus, monkeypatch):
 
 
 def test_each_process_sees_the_gpu_of_its_place_alone(three_gpus, monkeypatch, tmp_path):
-    """On three devices of 80 GB: the runs of a process are told "cuda", and it sees one device."""
+    """On three devices of 80 GB: a process sees one of them, and its runs are told "cuda"."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     jobs = [
-        engine.Job(replace(spec, memory_mb=30_000), str(i), str(tmp_path), tmp_path, "cuda", False)
+        Job(replace(spec, memory_mb=30_000), str(i), str(tmp_path), tmp_path, "cuda", False, 100.0)
         for i, spec in enumerate(runs_for("12", "smoke"))
     ]
     assert len(jobs) == 6
 
     def seen(workers):
-        return [place["CUDA_VISIBLE_DEVICES"] for place in engine.places(jobs, workers)]
+        return [place["CUDA_VISIBLE_DEVICES"] for place in places(jobs, workers)]
 
     assert seen(None) == ["0", "1", "2"] and seen(5) == ["0", "1", "2", "0", "1"]
     assert seen(9) == ["0", "1", "2", "0", "1", "2"]
     jobs = jobs[:2]
     assert seen(None) == ["0", "1"]  # no more processes than runs
-    assert engine.choose("auto", jobs, torch.device("cuda"), 100.0) == "processes"
-    assert engine.choose("auto", jobs, torch.device("cuda:1"), 100.0) == "serial"
-    assert engine.choose("auto", jobs, torch.device("cuda:1"), 100.0, 2) == "processes"
-    handed = []
-
-    def take(function, items, places, idle):
-        handed.extend((item.device, len(places)) for item in items)
-        return ((item, "not trained") for item in items)
-
-    monkeypatch.setattr(engine, "side_by_side", take)
-    board = SimpleNamespace(finish=lambda key: None)
-    jobs[1] = replace(jobs[1], device="cuda:1")
-    assert engine.processes(jobs, board).keys() == {"0", "1"}
-    assert handed == [("cuda", 2)] * 2
+    assert engine.choose("auto", jobs, torch.device("cuda")) == "processes"
+    assert engine.choose("auto", jobs, torch.device("cuda:1")) == "serial"
+    assert engine.choose("auto", jobs, torch.device("cuda:1"), 2) == "processes"
+    # The one that was asked for, and no other: to its processes it is the only one.
+    jobs = [replace(job, device="cuda:1") for job in jobs]
+    assert seen(None) == ["1"] and seen(2) == ["1", "1"]
+    monkeypatch.setattr(engine, "logged", lambda job, patient: (job.key, job.device, patient))
+    assert [engine.in_its_place(True, job) for job in jobs] == [("0", "cuda", True), ("1", "cuda", True)]
+    assert engine.in_its_place(False, replace(jobs[0], device="cpu")) == ("0", "cpu", False)
