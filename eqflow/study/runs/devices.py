@@ -1,4 +1,4 @@
-"""Which GPU of this machine each of several runs side by side gets."""
+"""Which device is asked for, and which GPU of this machine each of several runs side by side gets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import os
 from collections.abc import Mapping
 
 import torch
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device for "auto", "cpu", "cuda" or "cuda:1"; ValueError for others and for absent ones."""
+    kind, _, index = str(device).partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
+        raise ValueError(f"expected DEVICE 'auto', 'cpu' or 'cuda'; got {device!r}")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"expected a CUDA device for DEVICE {device!r}; found {torch.cuda.device_count()}")
+    if kind == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
 
 
 def devices(device: torch.device) -> dict[str, float]:
