@@ -11,31 +11,29 @@ from pathlib import Path
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line; options are the same for all commands."""
+    """The command line; what an option is called in a request is its `dest`."""
+    common = argparse.ArgumentParser(add_help=False)
+    add, listed = common.add_argument, {"action": "append", "default": []}
+    add("--profile", default="auto", choices=("auto", "smoke", "quick", "night", "paper"))
+    add("--nb", dest="notebooks", metavar="NB", **listed, help="12 or 11,12; again for more (default: all)")
+    add("--data", default="auto", choices=("auto", "embedded", "real"))
+    add("--device", default="auto", help="auto, cpu, cuda")
+    add("--budget", type=_above_zero, default=1.0, help="fraction of every run's steps")
+    add("--hours", type=_above_zero, help="of training, the most telling runs first")
+    add("--fresh", action="store_true", help="train again what is already there")
+    add("--engine", default="auto", help="of the training: auto, serial, processes, submitit (SLURM), dask")
+    add("--workers", type=_count, help="runs at a time (default: as many as there are places)")
     top = argparse.ArgumentParser(prog="python -m eqflow.study", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
-    listed = {"action": "append", "default": []}
     for name, (text, _) in COMMANDS.items():
-        sub = commands.add_parser(name, help=text, description=text)
-        if name == "doctor":
-            continue
-        sub.add_argument("--profile", default="auto", choices=("auto", "smoke", "quick", "night", "paper"))
-        text = "12 or 11,12; again for more (default: all)"
-        sub.add_argument("--nb", dest="notebooks", help=text, **listed)
+        parents = [] if name == "doctor" else [common]
+        sub = commands.add_parser(name, help=text, description=text, parents=parents)
         if name in ("train", "why", "plan", "reproduce"):
-            sub.add_argument("--model", dest="models", help="these models only (default: all)", **listed)
-        sub.add_argument("--data", default="auto", choices=("auto", "embedded", "real"))
-        sub.add_argument("--device", default="auto", help="auto, cpu, cuda")
-        sub.add_argument("--budget", type=_above_zero, default=1.0, help="fraction of every run's steps")
-        sub.add_argument("--hours", type=_above_zero, help="of training, the most telling runs first")
-        sub.add_argument("--fresh", action="store_true", help="train again what is already there")
-        engines = "auto, serial, processes, submitit (SLURM), dask"
-        sub.add_argument("--engine", default="auto", help=f"of the training: {engines}")
-        text = "runs at a time (default: as many as there are places)"
-        sub.add_argument("--workers", type=_count, help=text)
+            text = "these models only (default: all)"
+            sub.add_argument("--model", dest="models", metavar="MODEL", **listed, help=text)
         if name == "reproduce":
-            text, about = "of the notebooks, such as SEED=1", {"metavar": "NAME=VALUE", "type": _parameter}
-            sub.add_argument("-p", "--parameter", dest="parameters", help=text, **listed, **about)
+            about = {"type": _parameter, "metavar": "NAME=VALUE", "help": "of the notebooks, such as SEED=1"}
+            sub.add_argument("-p", "--parameter", dest="parameters", **listed, **about)
     return top
 
 

@@ -138,12 +138,12 @@ def judge(
     """
     if evidence is None:
         return Verdict("not run", "no evidence from this profile yet")
-    if claim.kind == "identity":
-        return _identity(claim, evidence)
     if claim.kind == "number" and claim.values is None and not claim.rule:
         return Verdict("no number in source", "nothing published to compare with")
-    if not set(claim.rule) & set(DIRECTIONS):
+    if not set(claim.rule) & set(("tolerance",) if claim.kind == "identity" else DIRECTIONS):
         raise ClaimError(f"claim {claim.id} has no rule: fix it in claims.yml before the run")
+    if claim.kind == "identity":
+        return _identity(claim, evidence)
     holds, reason = _direction(claim, evidence)
     nothing_learned = untrained(claim.rule, evidence, claim.better)
     if "direction" not in profile.judges:
@@ -167,8 +167,6 @@ def _direction(claim: Claim, evidence: Evidence) -> tuple[bool | None, str]:
 
 
 def _identity(claim: Claim, evidence: Evidence) -> Verdict:
-    if not claim.rule:
-        raise ClaimError(f"claim {claim.id} has no rule: fix it in claims.yml before the run")
     if evidence.error is None or evidence.control is None:
         raise ClaimError(f"claim {claim.id}: an identity needs error and control; got {evidence}")
     tolerance, floor = float(claim.rule["tolerance"]), float(claim.rule["control_above"])
@@ -183,7 +181,7 @@ def _identity(claim: Claim, evidence: Evidence) -> Verdict:
 
 
 def _number(claim: Claim, evidence: Evidence, holds: bool | None, reason: str) -> Verdict:
-    if claim.values is None or any(v is None for v in claim.values.values()):
+    if claim.values is None:
         return Verdict(_SAYS[holds], f"{reason}; no number in source")
     if "within" not in claim.rule:
         raise ClaimError(f"claim {claim.id} has no rule `within`: fix it in claims.yml before the run")
