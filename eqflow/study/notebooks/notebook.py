@@ -188,7 +188,7 @@ class Notebook(Page):
         else:
             say(f"**This does not hold in this run:** *{text}* {otherwise or ''}".rstrip())
 
-    def check(self, number: str, *answers: Any, strict: bool | None = None) -> None:
+    def check(self, number: str, *answers: Any) -> None:
         """Check your answer to an exercise, and say at once what was expected, what came, where to look.
 
         What it checks are properties, on inputs that a cohort ($EQFLOW_COHORT) draws for itself. Nothing that
@@ -197,10 +197,9 @@ class Notebook(Page):
         Args:
             number: of the exercise, as "12.2".
             answers: the functions or classes that it asks for.
-            strict: whether an answer that does not pass is an error; by default only where results are made.
 
         Raises:
-            CheckFailed: it does not pass, where `strict`.
+            CheckFailed: it does not pass, where results are made ($EQFLOW_CHECKS=strict).
             NotWritten: a stub is a stub yet.
             ValueError: the exercise is of another notebook.
         """
@@ -211,7 +210,7 @@ class Notebook(Page):
         if outcome.verdict == "not written":
             raise course.NotWritten(outcome.got)
         say(outcome.markdown())
-        if not outcome.passed and (os.environ.get("EQFLOW_CHECKS") == "strict" if strict is None else strict):
+        if not outcome.passed and os.environ.get("EQFLOW_CHECKS") == "strict":
             raise course.CheckFailed(outcome.text())
 
     def scoreboard(self, profile: str | None = None) -> pd.DataFrame:
@@ -269,7 +268,7 @@ class Notebook(Page):
 
     def _metrics(self) -> dict:
         about = {"data": self.data, "dataset": self.dataset or "see its figures", "stand_in": self.stand_in}
-        return self._about | about | {"claims": self._evidence, "notices": self._notices}
+        return self._about | about | {"claims": dict(self._evidence), "notices": list(self._notices)}
 
     def _provenance(self, seconds: float) -> dict:
         return {

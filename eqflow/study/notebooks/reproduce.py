@@ -64,8 +64,7 @@ def find_notebooks(request: Request) -> dict[str, Path]:
         listed = ", ".join(p.stem for p in known.values())
         raise ReproduceError(f"no notebook {', '.join(unknown)}; there are: {listed}")
     chosen = {names[w] for w in request.wanted} or set(known)
-    order = sorted(chosen, key=lambda n: (READ_OTHERS.index(n) + 1 if n in READ_OTHERS else 0, n))
-    return {n: known[n] for n in order}
+    return {n: known[n] for n in sorted(chosen, key=lambda n: (n in READ_OTHERS, n))}
 
 
 def plan(request: Request) -> str:

@@ -42,7 +42,7 @@ def scoreboard(folder: Path, profile: str) -> pd.DataFrame:
             reason = f"{verdict.reason}; from before notebook {claim.notebook} failed"
             verdict = replace(verdict, reason=reason)
         rows.append(_row(claim, evidence, verdict, profile, found) | {"figures": figures.get(claim.id, "")})
-    return pd.DataFrame(rows, columns=COLUMNS[:-1]).fillna("").assign(before=_before(folder, rows))
+    return pd.DataFrame(rows, columns=COLUMNS[:-1]).assign(before=_before(folder, rows))
 
 
 def _before(folder: Path, rows: list[dict]) -> list[str]:
@@ -69,9 +69,9 @@ def _row(
     claim: Claim, evidence: Evidence | None, verdict: Verdict, profile: str, found: Mapping
 ) -> dict[str, object]:
     row = {"id": claim.id, "paper": claim.paper, "where": claim.where, "says": claim.says}
-    row |= {"unit": _unit(claim), "published": _published(claim), "profile": profile}
-    row |= {"notebook": found.get("notebook", claim.notebook)}
-    row |= {"verdict": verdict.verdict, "reason": verdict.reason}
+    row |= {"unit": _unit(claim), "published": _published(claim), "ours": "", "sd": "", "seeds": ""}
+    row |= {"notebook": found.get("notebook", claim.notebook), "profile": profile}
+    row |= {"baselines": "", "data": "", "budget": ""}
     if evidence is not None:
         measured_on = found["claims"][claim.id].get("dataset", found["dataset"])
         row |= {"data": measured_on, "budget": f"{found['budget']:g}"}
@@ -83,7 +83,7 @@ def _row(
             row["sd"] = _listed({m: sd for m, sd in sds.items() if not math.isnan(sd)})
             row["seeds"] = str(seeds(claim.rule, evidence))
             row["baselines"] = _listed({b: evidence.mean(b) for b in evidence.baselines})
-    return row
+    return row | {"verdict": verdict.verdict, "reason": verdict.reason}
 
 
 def _unit(claim: Claim) -> str:
