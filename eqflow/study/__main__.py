@@ -9,49 +9,35 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-COMMANDS = {
-    "reproduce": "train, run the notebooks, write figures, tables and verdicts into results/",
-    "train": "train the notebooks' runs without Jupyter",
-    "plan": "expected minutes and memory of each notebook on this machine",
-    "why": "why each run is found, resumed or trained",
-    "doctor": "versions, device, memory, disk, data; what is missing and how to get it",
-    "times": "write the published minutes into the notebooks' title cells",
-    "check-results": "fail if a published result is older than what made it",
-}
-
 
 def parser() -> argparse.ArgumentParser:
-    """The command line; options are the same for all commands."""
+    """The command line; what an option is called in a request is its `dest`."""
+    common = argparse.ArgumentParser(add_help=False)
+    add, listed = common.add_argument, {"action": "append", "default": []}
+    add("--profile", default="auto", choices=("auto", "smoke", "quick", "night", "paper"))
+    add("--nb", dest="notebooks", metavar="NB", **listed, help="12 or 11,12; again for more (default: all)")
+    add("--data", default="auto", choices=("auto", "embedded", "real"))
+    add("--device", default="auto", help="auto, cpu, cuda")
+    add("--budget", type=_above_zero, default=1.0, help="fraction of every run's steps")
+    add("--hours", type=_above_zero, help="of training, the most telling runs first")
+    add("--fresh", action="store_true", help="train again what is already there")
+    add("--engine", default="auto", help="of the training: auto, serial, processes, submitit (SLURM), dask")
+    add("--workers", type=_count, help="runs at a time (default: as many as there are places)")
     top = argparse.ArgumentParser(prog="python -m eqflow.study", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
-    for name, text in COMMANDS.items():
-        sub = commands.add_parser(name, help=text, description=text)
-        if name == "doctor":
-            continue
-        sub.add_argument("--profile", default="auto", choices=("auto", "smoke", "quick", "night", "paper"))
-        sub.add_argument(
-            "--nb", action="append", default=[], help="12 or 11,12; again for more (default: all)"
-        )
+    for name, (text, _) in COMMANDS.items():
+        parents = [] if name == "doctor" else [common]
+        sub = commands.add_parser(name, help=text, description=text, parents=parents)
         if name in ("train", "why", "plan", "reproduce"):
-            sub.add_argument("--model", action="append", default=[], help="these models only (default: all)")
-        sub.add_argument("--data", default="auto", choices=("auto", "embedded", "real"))
-        sub.add_argument("--device", default="auto", help="auto, cpu, cuda")
-        sub.add_argument("--budget", type=_fraction, default=1.0, help="fraction of every run's steps")
-        sub.add_argument("--hours", type=_fraction, help="of training, the most telling runs first")
-        sub.add_argument("--fresh", action="store_true", help="train again what is already there")
-        engines = "auto, serial, processes, submitit (SLURM), dask"
-        sub.add_argument("--engine", default="auto", help=f"of the training: {engines}")
-        sub.add_argument(
-            "--workers", type=_count, help="runs at a time (default: as many as there are places)"
-        )
+            text = "these models only (default: all)"
+            sub.add_argument("--model", dest="models", metavar="MODEL", **listed, help=text)
         if name == "reproduce":
-            text = "of the notebooks, such as SEED=1"
-            options = {"action": "append", "default": [], "metavar": "NAME=VALUE", "type": _parameter}
-            sub.add_argument("-p", "--parameter", help=text, **options)
+            about = {"type": _parameter, "metavar": "NAME=VALUE", "help": "of the notebooks, such as SEED=1"}
+            sub.add_argument("-p", "--parameter", dest="parameters", **listed, **about)
     return top
 
 
-def _fraction(text: str) -> float:
+def _above_zero(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0; got {text}")
@@ -77,8 +63,9 @@ def _parameter(text: str) -> tuple[str, object]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (2 for a request that cannot be carried out)."""
-    options = parser().parse_args(arguments)
-    if options.command == "doctor":
+    options = vars(parser().parse_args(arguments))
+    command = options.pop("command")
+    if command == "doctor":
         from .doctor import doctor
 
         return doctor()
@@ -87,33 +74,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if named := os.environ.get("EQFLOW_DATA"):  # relative to here, wherever a notebook runs
         os.environ["EQFLOW_DATA"] = str(Path(named).expanduser().absolute())
     try:
-        request = runner.Request(
-            notebooks=tuple(options.nb),
-            profile=options.profile,
-            data=options.data,
-            device=options.device,
-            budget=options.budget,
-            fresh=options.fresh,
-            hours=options.hours,
-            engine=options.engine,
-            workers=options.workers,
-            parameters=dict(getattr(options, "parameter", ())),
-            models=tuple(getattr(options, "model", ())),
-        )
-        return _COMMANDS[options.command](runner, request)
+        request = runner.Request(**options | {"parameters": dict(options.get("parameters", ()))})
+        return COMMANDS[command][1](runner, request)
     except ValueError as error:  # unknown notebook, parameter, device: one line, no traceback
         print(f"eqflow: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a folder that cannot be written
-        print(f"eqflow: {error}; what is done is kept, {_again(options)}", file=sys.stderr)
+        print(f"eqflow: {error}; what is done is kept, {_again(**options)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\neqflow: interrupted; {_again(options)}", file=sys.stderr)
+        print(f"\neqflow: interrupted; {_again(**options)}", file=sys.stderr)
         return 130
 
 
-def _again(options: argparse.Namespace) -> str:
-    without = " without FRESH=1 (--fresh)" if options.fresh else ""
+def _again(fresh: bool, **_) -> str:
+    without = " without FRESH=1 (--fresh)" if fresh else ""
     return f"the same command{without} goes on from here"
 
 
@@ -164,13 +139,17 @@ def _check(runner, request) -> int:
     return 1 if stale else 0
 
 
-_COMMANDS = {
-    "reproduce": lambda runner, request: runner.reproduce(request),
-    "train": _train,
-    "plan": _plan,
-    "why": _why,
-    "times": _times,
-    "check-results": _check,
+COMMANDS = {
+    "reproduce": (
+        "train, run the notebooks, write figures, tables and verdicts into results/",
+        lambda runner, request: runner.reproduce(request),
+    ),
+    "train": ("train the notebooks' runs without Jupyter", _train),
+    "plan": ("expected minutes and memory of each notebook on this machine", _plan),
+    "why": ("why each run is found, resumed or trained", _why),
+    "doctor": ("versions, device, memory, disk, data; what is missing and how to get it", None),
+    "times": ("write the published minutes into the notebooks' title cells", _times),
+    "check-results": ("fail if a published result is older than what made it", _check),
 }
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import shutil
 import psutil
 import torch
 
+from eqflow.data import DataError, data_dir, digit_set_info, mnist_files
+
 from .files import cache_dir, project_root
 from .runs.cost import cores
 from .runs.surroundings import versions
@@ -37,8 +39,8 @@ def report() -> tuple[list[str], bool]:
     place = next(p for p in (cache_dir(), *cache_dir().parents) if p.exists())
     free = shutil.disk_usage(place).free / 2**30
     lines.append(_enough("disk", free, ENOUGH_DISK_GB, "free some, or set EQFLOW_CACHE to another disk"))
-    for source in ("embedded", "real"):
-        lines.append(_data(source))
+    lines.append(_line("ok", "embedded data", f"{digit_set_info('embedded')[1]}, inside scikit-learn"))
+    lines.append(_real_data())
     notebooks = len(list((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")))
     remedy = "" if notebooks else ": run from a checkout of the project"
     lines.append(_line("ok" if notebooks else "warn", "notebooks", f"{notebooks} found{remedy}"))
@@ -54,12 +56,8 @@ def _enough(what: str, free: float, needed: float, remedy: str) -> str:
     return _line("ok" if free >= needed else "warn", what, text)
 
 
-def _data(source: str) -> str:
-    from eqflow.data import DataError, data_dir, digit_set_info, mnist_files
-
-    label = digit_set_info(source)[1]
-    if source == "embedded":
-        return _line("ok", "embedded data", f"{label}, inside scikit-learn")
+def _real_data() -> str:
+    label = digit_set_info("real")[1]
     try:
         places = mnist_files()
     except DataError as error:  # EQFLOW_DATA names no folder
@@ -67,6 +65,5 @@ def _data(source: str) -> str:
     if absent := [name for name, place in places.items() if place is None]:
         remedy = "DATA=real downloads them, or set EQFLOW_DATA to a folder that has mnist/"
         return _line("warn", "real data", f"{label}: {', '.join(absent)} not in {data_dir()}; {remedy}")
-    return _line(
-        "ok", "real data", f"{label} in {', '.join(sorted({str(p.parent) for p in places.values()}))}"
-    )
+    folders = sorted({str(place.parent) for place in places.values()})
+    return _line("ok", "real data", f"{label} in {', '.join(folders)}")

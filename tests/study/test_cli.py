@@ -75,7 +75,7 @@ def test_options_reach_the_runner(monkeypatch):
     line = "reproduce --nb 01,12 --nb 90 --profile quick --budget 0.1 --data real --fresh --hours 2 -p SEED=4"
     assert cli.main([*line.split(), "-p", "NAME=x"]) == 0
     (request,) = seen
-    assert request.notebooks == ("01,12", "90") and request.level.name == "quick" and request.fresh
+    assert request.wanted == ["01", "12", "90"] and request.level.name == "quick" and request.fresh
     assert request.budget == 0.1 and request.data == "real" and request.hours == 2
     assert request.parameters == {"SEED": 4, "NAME": "x"}
 

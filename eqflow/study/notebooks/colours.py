@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 
-WORDS, LINES = 4.5, 2.2  # least contrast on white: of words (WCAG 2.1, level AA), and of thick lines here
+WORDS = 4.5  # least contrast on white of what is read (WCAG 2.1, level AA)
 
 
 def contrast(color: str) -> float:

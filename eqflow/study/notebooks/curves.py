@@ -1,7 +1,8 @@
-"""What several notebooks draw: learning curves over seeds, axes with a floor, videos side by side."""
+"""Learning curves over seeds, read and drawn; axes with a floor; videos side by side."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,12 @@ def history(runs: Iterable, model: str, column: str) -> np.ndarray:
     if not curves:
         raise ValueError(f"expected a model of {sorted({r.spec.model for r in runs})}; got {model!r}")
     return np.array(curves).T
+
+
+def steps_to_reach(history: Iterable[Mapping[str, float]], level: float) -> float:
+    """The first step of a `Run.history` whose validation loss is at or below `level`; inf where none is."""
+    steps = (r["step"] for r in history if r.get("val_loss") is not None and r["val_loss"] <= level)
+    return float(next(steps, math.inf))
 
 
 def plot_seeds(ax, model: str, x: Any, y: Any, *, yscale: str = "log", **style: Any) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import patch
 
 import nbformat
 import papermill
@@ -37,7 +37,11 @@ def execute(path: Path, executed: Path, parameters: Mapping, environment: Mappin
     """
     executed.parent.mkdir(parents=True, exist_ok=True)
     error = None
-    with _inherited(environment):
+    paths = filter(None, [str(project_root()), os.environ.get("PYTHONPATH")])
+    inherited = {name: str(value) for name, value in environment.items()}
+    inherited |= {"PYTHONPATH": os.pathsep.join(paths), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    inherited["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel in the user's home must not shadow this one's
+    with patch.dict(os.environ, inherited):  # undone afterwards
         try:
             papermill.execute_notebook(
                 str(path),
@@ -57,26 +61,6 @@ def execute(path: Path, executed: Path, parameters: Mapping, environment: Mappin
     if executed.exists():
         atomic_write(executed, nbformat.writes(clean(nbformat.read(executed, as_version=4))) + "\n")
     return error
-
-
-@contextmanager
-def _inherited(environment: Mapping) -> Iterator[None]:
-    """What the kernel inherits; restored afterwards."""
-    paths = [str(project_root()), os.environ.get("PYTHONPATH", "")]
-    new = {name: str(value) for name, value in environment.items()}
-    new["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
-    new["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel in the user's home must not shadow this environment's
-    new["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    old = {name: os.environ.get(name) for name in new}
-    os.environ.update(new)
-    try:
-        yield
-    finally:
-        for name, value in old.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

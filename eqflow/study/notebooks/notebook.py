@@ -9,34 +9,28 @@ exercises must pass ($EQFLOW_CHECKS=strict).
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import functools
 import importlib
 import os
-import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython import get_ipython
-from IPython.display import Markdown, display
 
 from ..experiments import Profile, experiments_of, get_profile, runs_for
 from ..experiments.profiles import settings
 from ..experiments.registry import notebook_number
 from ..files import cache_dir, output_dir, published_dir, write_json
 from ..runs import RunSpec, RunStore, run_all
+from ..runs.devices import choose_device
 from ..runs.precision import PRECISIONS
 from ..runs.surroundings import surroundings
-from ..verdicts import ClaimError, Evidence, Verdict, judge, load_claims
+from ..verdicts import ClaimError, Evidence, Verdict, judge
 from ..verdicts.scoreboard import scoreboard
-from . import figures, provenance
+from .page import Page, prepare_kernel, say
+from .provenance import claim_fingerprint, without_paths
 
 
 class IdentityFailed(AssertionError):
@@ -77,45 +71,14 @@ def start(
     return Notebook(name, get_profile(profile), seed, data, choose_device(device), fresh, dataset)
 
 
-def choose_device(device: str) -> torch.device:
-    """The torch device for "auto", "cpu", "cuda" or "cuda:1"; ValueError for others and for absent ones."""
-    kind, _, index = str(device).partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise ValueError(f"expected DEVICE 'auto', 'cpu' or 'cuda'; got {device!r}")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"expected a CUDA device for DEVICE {device!r}; found {torch.cuda.device_count()}")
-    return (
-        torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if kind == "auto"
-        else torch.device(device)
-    )
-
-
-def _escaped(text: str) -> str:
-    """Plain text on one line, as Markdown that shows it."""
-    return re.sub(r"([\\\[\]`*_$<>&])", r"\\\1", " ".join(text.split()))
-
-
-def _show_no_figure_by_itself() -> None:
-    """Else a figure drawn in one cell and kept in the next appears twice, the first time without alt text.
-
-    ``plt.show()`` still shows what is open.
-    """
-    shell = get_ipython()
-    if shell is not None and hasattr(shell, "events"):
-        from matplotlib_inline.backend_inline import flush_figures
-
-        with contextlib.suppress(ValueError):  # not registered: another backend
-            shell.events.unregister("post_execute", flush_figures)
-
-
-class Notebook:
-    """A running notebook; made by :func:`start`.
+class Notebook(Page):
+    """A running notebook; made by :func:`start`. Figures, players and tables are those of its page.
 
     Attributes:
         name, number: "12_translating_digits", "12".
         profile: its ``name`` and ``seeds``.  seed, device, budget: as given.
         data: "embedded" or "real";  stand_in: True unless all its data are the papers' own.
+        dataset: the label under figures where none is given; None where there is no such default.
         settings: the sizes of the notebook's (first) experiment, None for one that trains nothing.
         specs: the declared runs.
     """
@@ -123,7 +86,7 @@ class Notebook:
     def __init__(
         self, name: str, profile: Profile, seed: int, data: str, device, fresh: bool, dataset: str | None
     ):
-        self.name, self.number = name, notebook_number(name)
+        self.number = notebook_number(name)
         self.profile, self.seed, self.device, self.fresh = profile, seed, device, fresh
         self.data = profile.data if data == "auto" else data
         self.budget = float(os.environ.get("EQFLOW_BUDGET") or 1)
@@ -131,27 +94,22 @@ class Notebook:
         self.settings = settings(profile, experiments[0]) if experiments else None
         self.specs = runs_for(name, profile, data=self.data, budget=self.budget)
         self.stand_in = self.data != "real" or any(s.load_module().is_stand_in(s.config) for s in self.specs)
-        self._dataset, self._claims = dataset, load_claims()
-        self._evidence: dict[str, Evidence] = {}
+        if self.specs and not dataset:
+            dataset = self.specs[0].load_module().data_label(self.specs[0].config)
+        rests_on = [f"{profile.name} profile"]
+        if self.budget != 1:
+            rests_on.append(f"budget {self.budget:g}")
+        used = dict.fromkeys(PRECISIONS[spec.config["precision"]] for spec in self.specs)
+        rests_on += filter(None, used)  # of whole float32 nothing is said
+        about = {"notebook": name, "profile": profile.name, "budget": self.budget}
+        super().__init__(name, output_dir() / profile.name, about, rests_on, dataset)
+        self._evidence: dict[str, dict] = {}
         self._verdicts: dict[str, Verdict] = {}
-        self._datasets: dict[str, str] = {}
         self._notices: list[dict[str, Any]] = []
         self._runs: dict[RunSpec, Any] = {}
         self._why: dict[RunSpec, str] = {}
-        self._count = {"figure": 0, "table": 0}
         self._begun = time.perf_counter()
-        self._out = output_dir() / profile.name
-        mpl.rcParams.update(figures.RC)  # this kernel belongs to the notebook
-        _show_no_figure_by_itself()
-
-    @functools.cached_property
-    def dataset(self) -> str:
-        """The label under figures where none is given; ValueError where the notebook trains nothing."""
-        if self._dataset:
-            return self._dataset
-        if not self.specs:
-            raise ValueError('this notebook trains nothing: say dataset="..." (or once, in start)')
-        return self.specs[0].load_module().data_label(self.specs[0].config)
+        prepare_kernel()
 
     def generator(self, offset: int = 0) -> torch.Generator:
         """A fresh random generator on the CPU, seeded with SEED + offset."""
@@ -160,19 +118,22 @@ class Notebook:
     def runs(self, experiment: str | None = None) -> list:
         """The declared runs (of one experiment), in order: found in the store, else trained here under a
         progress bar."""
-        specs = [spec for spec in self.specs if experiment in (None, spec.experiment)]
-        if not specs and experiment is not None:
-            raise ValueError(f"expected an experiment of {experiments_of(self.name)}; got {experiment!r}")
-        return self._get(specs)
+        return self._get(self._declared(experiment))
 
     def run(self, model: str, seed: int | None = None, *, experiment: str | None = None):
         """The run of a model, at the first seed or at the one named (of one experiment); trains no other."""
-        specs = [spec for spec in self.specs if experiment in (None, spec.experiment)]
+        specs = self._declared(experiment)
         for spec in specs:
             if spec.model == model and seed in (None, spec.seed):
                 return self._get([spec])[0]
         known = sorted({(spec.model, spec.seed) for spec in specs})
         raise ValueError(f"expected one of the declared runs {known}; got {(model, seed)}")
+
+    def _declared(self, experiment: str | None) -> list[RunSpec]:
+        specs = [spec for spec in self.specs if experiment in (None, spec.experiment)]
+        if not specs and experiment is not None:
+            raise ValueError(f"expected an experiment of {experiments_of(self.name)}; got {experiment!r}")
+        return specs
 
     def _get(self, specs: Sequence[RunSpec]) -> list:
         """These runs; those that were not asked for before are found, or trained side by side."""
@@ -193,59 +154,7 @@ class Notebook:
 
     def config(self, experiment: str | None = None) -> dict:
         """The config of an experiment's first run, by default the first experiment's."""
-        wanted = experiment or experiments_of(self.name)[0]
-        return next(spec.config for spec in self.specs if spec.experiment == wanted)
-
-    # --- what is shown and kept --------------------------------------------------------------------------
-
-    def figure(
-        self,
-        fig: mpl.figure.Figure,
-        name: str,
-        *,
-        alt: str,
-        caption: str,
-        claims: Sequence[str] = (),
-        data: pd.DataFrame | Mapping | None = None,
-        dataset: str | None = None,
-    ) -> None:
-        """Keep a figure (svg, png, csv, json), show it with its alt text and what it rests on, and close it.
-
-        Args:
-            alt: states the finding, in a sentence.
-            data: the numbers drawn; by default read off the figure.
-            dataset: what the numbers were computed on.
-        """
-        about = self._about(alt, caption, claims, dataset)
-        png = figures.save_figure(fig, self._folder("figures"), name, about=about, data=data)
-        plt.close(fig)
-        self._show(png, about)
-
-    def player(
-        self,
-        frames: Sequence[Any],
-        name: str,
-        *,
-        alt: str,
-        caption: str,
-        fps: float = 4,
-        claims: Sequence[str] = (),
-        dataset: str | None = None,
-    ) -> None:
-        """Keep and show frames as a looping animation that needs no kernel and no script.
-
-        Args:
-            frames: PIL images, float (H, W) in [0, 1], uint8 (H, W[, 3]), e.g. of ``figures.render(fig)``.
-        """
-        about = self._about(alt, caption, claims, dataset)
-        self._show(figures.save_player(frames, self._folder("figures"), name, about=about, fps=fps), about)
-
-    def table(self, frame: pd.DataFrame, name: str, *, caption: str, dataset: str | None = None) -> None:
-        """Keep (csv, md) and show a small table; units stand in its column names, as in "time (s)"."""
-        text = figures.save_table(frame, self._folder("tables"), name)
-        self._count["table"] += 1
-        basis = self._basis((), dataset)
-        self._print(f"**Table {self._count['table']}.** {caption}  \n*{basis}*\n\n{text}")
+        return self._declared(experiment)[0].config
 
     def notice(
         self, text: str, *, holds: bool, otherwise: str | None = None, trained: bool | None = None
@@ -273,13 +182,13 @@ class Notebook:
         judged = not trained or "direction" in self.profile.judges
         self._notices.append({"text": text, "holds": bool(holds) if judged else None})
         if not judged:
-            self._print(f"**What to notice** (not judged at {self.profile.name}). {text}")
+            say(f"**What to notice** (not judged at {self.profile.name}). {text}")
         elif holds:
-            self._print(f"**What to notice.** {text}")
+            say(f"**What to notice.** {text}")
         else:
-            self._print(f"**This does not hold in this run:** *{text}* {otherwise or ''}".rstrip())
+            say(f"**This does not hold in this run:** *{text}* {otherwise or ''}".rstrip())
 
-    def check(self, number: str, *answers: Any, strict: bool | None = None) -> None:
+    def check(self, number: str, *answers: Any) -> None:
         """Check your answer to an exercise, and say at once what was expected, what came, where to look.
 
         What it checks are properties, on inputs that a cohort ($EQFLOW_COHORT) draws for itself. Nothing that
@@ -288,10 +197,9 @@ class Notebook:
         Args:
             number: of the exercise, as "12.2".
             answers: the functions or classes that it asks for.
-            strict: whether an answer that does not pass is an error; by default only where results are made.
 
         Raises:
-            CheckFailed: it does not pass, where `strict`.
+            CheckFailed: it does not pass, where results are made ($EQFLOW_CHECKS=strict).
             NotWritten: a stub is a stub yet.
             ValueError: the exercise is of another notebook.
         """
@@ -301,8 +209,8 @@ class Notebook:
         outcome = course.judge(number, answers)
         if outcome.verdict == "not written":
             raise course.NotWritten(outcome.got)
-        self._print(outcome.markdown())
-        if not outcome.passed and (os.environ.get("EQFLOW_CHECKS") == "strict" if strict is None else strict):
+        say(outcome.markdown())
+        if not outcome.passed and os.environ.get("EQFLOW_CHECKS") == "strict":
             raise course.CheckFailed(outcome.text())
 
     def scoreboard(self, profile: str | None = None) -> pd.DataFrame:
@@ -336,9 +244,10 @@ class Notebook:
             raise ClaimError(f"claim {claim} belongs to notebook {owner}, not to {self.number}")
         evidence = Evidence(error, control, values or {}, baselines or {}, paired or {})
         verdict = judge(self._claims[claim], evidence, self.profile, self.budget, self.stand_in)
-        self._evidence[claim], self._verdicts[claim] = evidence, verdict
-        if dataset:
-            self._datasets[claim] = dataset
+        kept = evidence.record() | {"verdict": verdict.verdict, "reason": verdict.reason}
+        kept |= {"dataset": dataset} if dataset else {}
+        self._evidence[claim] = kept | {"kind": self._claims[claim].kind}
+        self._verdicts[claim] = verdict
         print(f"{claim}: {verdict.verdict}. {self._claims[claim].says} ({verdict.reason})")
         return verdict
 
@@ -357,67 +266,9 @@ class Notebook:
         if failed := [c for c, v in self._verdicts.items() if v.failed]:
             raise IdentityFailed("; ".join(f"{c}: {self._verdicts[c].reason}" for c in failed))
 
-    # --- inside ------------------------------------------------------------------------------------------
-
-    def _folder(self, kind: str):
-        return self._out / kind / self.name
-
-    def _basis(self, claims: Iterable[str], dataset: str | None) -> str:
-        parts = [dataset or self.dataset, f"{self.profile.name} profile"]
-        if self.budget != 1:
-            parts.append(f"budget {self.budget:g}")
-        used = dict.fromkeys(PRECISIONS[spec.config["precision"]] for spec in self.specs)
-        parts += [said for said in used if said]  # of whole float32 nothing is said
-        if claims := list(claims):
-            parts.append(f"claims {', '.join(claims)}")
-        return " · ".join(parts)
-
-    def _about(self, alt: str, caption: str, claims: Sequence[str], dataset: str | None) -> dict:
-        if unknown := [c for c in claims if c not in self._claims]:
-            raise ClaimError(f"unknown claims {', '.join(unknown)}")
-        about = {"alt": alt, "caption": caption, "claims": list(claims), "dataset": dataset or self.dataset}
-        return about | {"profile": self.profile.name, "budget": self.budget, "notebook": self.name}
-
-    def _show(self, png: bytes, about: dict) -> None:
-        # As Markdown, which keeps the alt text: JupyterLab and nbconvert's default template drop an image's
-        # metadata, and viewers strip inline images from HTML that they do not trust.
-        self._count["figure"] += 1
-        if get_ipython() is not None:
-            image = base64.b64encode(png).decode("ascii")
-            text = f"![{_escaped(about['alt'])}](data:image/png;base64,{image})"
-            display({"text/markdown": text, "text/plain": about["alt"]}, raw=True)
-        basis = self._basis(about["claims"], about["dataset"])
-        self._print(f"**Figure {self._count['figure']}.** {about['caption']}  \n*{basis}*")
-
-    def _print(self, text: str) -> None:
-        if get_ipython() is None:
-            print(text)
-        else:
-            display(Markdown(text))
-
     def _metrics(self) -> dict:
-        claims = {}
-        for name, evidence in self._evidence.items():
-            found: dict[str, Any] = {"kind": self._claims[name].kind}
-            if evidence.error is not None:
-                found |= {"error": evidence.error, "control": evidence.control}
-            if evidence.values:
-                found["values"] = {model: evidence.by_seed(model) for model in evidence.values}
-            if evidence.baselines:
-                found["baselines"] = {name: evidence.by_seed(name) for name in evidence.baselines}
-            if evidence.paired:
-                found["paired"] = {model: list(values) for model, values in evidence.paired.items()}
-            if name in self._datasets:
-                found["dataset"] = self._datasets[name]
-            verdict = self._verdicts[name]
-            claims[name] = found | {"verdict": verdict.verdict, "reason": verdict.reason}
-        try:
-            dataset = self.dataset
-        except ValueError:  # every figure says its own
-            dataset = "see its figures"
-        about = {"notebook": self.name, "profile": self.profile.name, "budget": self.budget}
-        about |= {"data": self.data, "dataset": dataset, "stand_in": self.stand_in}
-        return about | {"claims": claims, "notices": self._notices}
+        about = {"data": self.data, "dataset": self.dataset or "see its figures", "stand_in": self.stand_in}
+        return self._about | about | {"claims": dict(self._evidence), "notices": list(self._notices)}
 
     def _provenance(self, seconds: float) -> dict:
         return {
@@ -426,7 +277,7 @@ class Notebook:
             "parameters": {"seed": self.seed, "data": self.data, "budget": self.budget},
             "seconds": seconds,
             "train_seconds": {run.key: run.seconds for run in self._runs.values()},
-            "runs": [provenance.without_paths(line) for line in self._why.values()],
-            "made_from": provenance.made_from(self.name, [self._claims[c] for c in self._evidence]),
+            "runs": [without_paths(line) for line in self._why.values()],
+            "made_from": {"claims": {c: claim_fingerprint(self._claims[c]) for c in self._evidence}},
             **surroundings(self.device),
         }

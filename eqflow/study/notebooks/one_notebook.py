@@ -12,12 +12,12 @@ from pathlib import Path
 
 from ..files import atomic_write, cache_dir, digest, read_json, write_json
 from ..runs import RunStore
+from ..runs.devices import choose_device
 from ..runs.surroundings import machine, versions
 from ..verdicts import load_claims
 from ..verdicts.scoreboard import PUBLISHED
 from . import provenance
 from .executor import execute
-from .notebook import choose_device
 from .request import Request
 
 READ_OTHERS = ("00", "90")  # these show the scoreboard, so they come after the others
@@ -55,9 +55,9 @@ def execute_notebook(request: Request, path: Path) -> tuple[str | None, float]:
     if error:
         record_failure(request, path, error, seconds)
         return error, seconds
-    record = request.folder / "provenance" / f"{path.stem}.json"
+    record = request.record(path)
     found = read_json(record)
-    found["made_from"] |= provenance.sources(path.stem, path)
+    found["made_from"] |= provenance.sources(path)
     write_json(record, found | {"wall_seconds": seconds})
     write_json(note, _made(request, path))
     return None, seconds
@@ -66,14 +66,14 @@ def execute_notebook(request: Request, path: Path) -> tuple[str | None, float]:
 def record_failure(request: Request, path: Path, error: str, seconds: float) -> None:
     """Say in the notebook's provenance that it failed, and why; it is not kept then."""
     _stage(request, path).with_suffix(".json").unlink(missing_ok=True)
-    record = request.folder / "provenance" / f"{path.stem}.json"
     try:
-        found = read_json(record) if record.exists() else {}
-    except ValueError:  # damaged
+        found = read_json(request.record(path))
+    except (FileNotFoundError, ValueError):  # none yet, or damaged
         found = {}
     line = error.strip().splitlines()[-1][:300]
-    known = {"notebook": path.stem, "status": "failed", "error": line, "wall_seconds": seconds}
-    write_json(record, found | known | {"parameters": {"data": request.data, "budget": request.budget}})
+    found |= {"notebook": path.stem, "status": "failed", "error": line, "wall_seconds": seconds}
+    found["parameters"] = {"data": request.data, "budget": request.budget}
+    write_json(request.record(path), found)
 
 
 def _stage(request: Request, path: Path) -> Path:
@@ -120,7 +120,7 @@ def _signature(request: Request, path: Path) -> str:
     runs = [store.key(spec) for spec in request.specs(number)]
     others = _others(request) if number in READ_OTHERS else None
     device = machine(choose_device(request.device))["device"]
-    parts = [provenance.sources(path.stem, path), claims, runs, others, device]
+    parts = [provenance.sources(path), claims, runs, others, device]
     parts += [versions(), request.all_parameters(), request.budget]
     return digest(json.dumps(parts, sort_keys=True))
 
@@ -131,11 +131,9 @@ def _others(request: Request) -> str:
     for path in sorted(request.source.glob("[0-9][0-9]_*.ipynb")):
         parts.append(provenance.notebook_fingerprint(path))
         if path.stem[:2] not in READ_OTHERS:
-            record = request.folder / "provenance" / f"{path.stem}.json"
-            parts += [
-                read_json(record)["status"] if record.exists() else "not run",
-                _outputs_digest(request, path.stem),
-            ]
+            record = request.record(path)
+            parts.append(read_json(record)["status"] if record.exists() else "not run")
+            parts.append(_outputs_digest(request, path.stem))
     boards = (request.home / name / "scoreboard.csv" for name in PUBLISHED if name != request.level.name)
     return digest(*parts, *(board.read_bytes() for board in boards if board.exists()))
 

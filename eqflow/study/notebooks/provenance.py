@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,21 +35,13 @@ def claim_fingerprint(claim: Claim) -> str:
     return digest(json.dumps(asdict(claim), sort_keys=True, default=dict))
 
 
-def sources(name: str, path: Path) -> dict[str, object]:
+def sources(path: Path) -> dict[str, object]:
     """Fingerprints of a notebook's cells and of the code that they use: what they import, followed through
     the package, what they call through ``nb``, and the modules of its experiments. Nothing else counts."""
-    modules = ["eqflow.study.notebooks.notebook", *(EXPERIMENTS[e] for e in experiments_of(name))]
-    if path.exists():
-        code = (source for kind, source in _cells(path) if kind == "code")
-        modules += [module for cell in code for module in imports_of(cell, "eqflow")]
-    cells = notebook_fingerprint(path) if path.exists() else "unknown"
-    return {"notebook": cells, "code": code_of(modules)}
-
-
-def made_from(name: str, claims: Iterable[Claim]) -> dict[str, object]:
-    """Fingerprints of what makes a notebook's results: its cells, the code that they use, its claims."""
-    source = project_root() / "notebooks" / f"{name}.ipynb"
-    return sources(name, source) | {"claims": {c.id: claim_fingerprint(c) for c in claims}}
+    modules = ["eqflow.study.notebooks.notebook", *(EXPERIMENTS[e] for e in experiments_of(path.stem))]
+    code = (source for kind, source in _cells(path) if kind == "code")
+    modules += [module for cell in code for module in imports_of(cell, "eqflow")]
+    return {"notebook": notebook_fingerprint(path), "code": code_of(modules)}
 
 
 def without_paths(text: str) -> str:

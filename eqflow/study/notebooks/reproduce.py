@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import torch
 from filelock import FileLock, Timeout
@@ -25,19 +26,16 @@ from ..experiments import NOTEBOOKS, WORTH, missing_data
 from ..files import atomic_write, cache_dir, markdown_table, read_json
 from ..runs import Run, RunsFailed, RunStore, run_all
 from ..runs.cost import cores, estimate, parallel
+from ..runs.devices import choose_device
 from ..runs.engines import ELSEWHERE
 from ..runs.pool import Died, side_by_side
 from ..runs.progress import clock
 from ..verdicts import write_readme, write_scoreboard
 from .executor import ReproduceError, check_parameters
-from .notebook import choose_device
 from .one_notebook import READ_OTHERS, execute_notebook, is_kept, record_failure, work_store
 from .request import Request
 
-# Minutes of a notebook without its training, until one has been measured here (quick, 2 cores).
-GUESS_MINUTES = {"00": 0.3, "01": 0.5, "10": 0.6, "11": 0.8, "12": 0.6, "13": 0.8, "14": 0.6, "15": 1.0}
-GUESS_MINUTES |= {"04": 0.2, "16": 0.6, "17": 0.7, "18": 0.8, "19": 0.5, "20": 0.6, "21": 0.6, "22": 0.4}
-GUESS_MINUTES |= {"90": 0.3}
+GUESS_SECONDS = 40.0  # of a notebook without its training, where none have been published
 MEASURES_TIME = ("18",)  # and is therefore executed when nothing else is
 DAY = 24 * 3600.0
 KERNEL_BYTES = 2e9  # that a notebook may take
@@ -45,7 +43,7 @@ KERNEL_BYTES = 2e9  # that a notebook may take
 
 def find_runs(request: Request) -> dict[str, list]:
     """Declared runs by notebook, of the chosen ones; the notebooks themselves need not be there."""
-    wanted = [w.strip()[:2] for part in request.notebooks for w in str(part).split(",") if w.strip()]
+    wanted = [name[:2] for name in request.wanted]
     if unknown := [w for w in wanted if w not in NOTEBOOKS]:
         listed = ", ".join(NOTEBOOKS)
         raise ReproduceError(f"no runs are declared for {', '.join(unknown)}; they are for: {listed}")
@@ -61,21 +59,17 @@ def find_notebooks(request: Request) -> dict[str, Path]:
     known = {p.stem[:2]: p for p in sorted(request.source.glob("[0-9][0-9]_*.ipynb"))}
     if not known:
         raise ReproduceError(f"no notebooks in {request.source}")
-    wanted = [w.strip() for part in request.notebooks for w in str(part).split(",") if w.strip()]
     names = {n: n for n in known} | {p.stem: n for n, p in known.items()}
-    if unknown := [w for w in wanted if w not in names]:
-        listed = ", ".join(p.stem for p in known.values()) or "none"
+    if unknown := [w for w in request.wanted if w not in names]:
+        listed = ", ".join(p.stem for p in known.values())
         raise ReproduceError(f"no notebook {', '.join(unknown)}; there are: {listed}")
-    chosen = {names[w] for w in wanted} or set(known)
-    order = sorted(chosen, key=lambda n: (READ_OTHERS.index(n) + 1 if n in READ_OTHERS else 0, n))
-    return {n: known[n] for n in order}
+    chosen = {names[w] for w in request.wanted} or set(known)
+    return {n: known[n] for n in sorted(chosen, key=lambda n: (n in READ_OTHERS, n))}
 
 
 def plan(request: Request) -> str:
     """Where the time of a request goes on this machine, as a table: training (one run after another) and the
     notebook itself, their share, and memory; below it the time by the clock."""
-    import pandas as pd
-
     store, lines, options = work_store(), [], _estimated(request)
     chosen, planned = find_notebooks(request), {}  # runs that two notebooks share are trained once
     for number, path in chosen.items():
@@ -255,7 +249,7 @@ def _kernels(request: Request) -> int:
 
 def _expected_seconds(request: Request, path: Path) -> float:
     """Of a notebook without its training: as published, else a guess."""
-    return _record(request, path).get("wall_seconds", 60 * GUESS_MINUTES.get(path.stem[:2], 1.0))
+    return _record(request, path).get("wall_seconds", GUESS_SECONDS)
 
 
 def _record(request: Request, path: Path) -> dict:

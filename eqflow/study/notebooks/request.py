@@ -78,6 +78,15 @@ class Request:
     def folder(self) -> Path:
         return self.home / self.level.name
 
+    def record(self, path: Path) -> Path:
+        """The provenance of a notebook."""
+        return self.folder / "provenance" / f"{path.stem}.json"
+
+    @property
+    def wanted(self) -> list[str]:
+        """The notebooks that are asked for, one by one."""
+        return [name.strip() for part in self.notebooks for name in part.split(",") if name.strip()]
+
     def headline(self) -> str:
         """Which profile, and why, and where results go, if not to their usual place."""
         if not self.variant:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from ..experiments import NOTEBOOKS, runs_for
+from ..experiments import runs_for
 from ..runs import RunStore
 from ..runs.fingerprint import hash_of
 from ..verdicts import load_claims
@@ -30,7 +29,7 @@ def check_results(results: Path, notebooks: Path, profile: str | None = None) ->
 
 
 def _stale(folder: Path, profile: str, notebooks: Path) -> list[str]:
-    claims, stale = load_claims(), []
+    claims, stale, store = load_claims(), [], RunStore(folder / "no-work", folder / "runs")
     recorded = provenance_of(folder)
     for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
         if path.stem[:2] not in recorded:
@@ -52,17 +51,11 @@ def _stale(folder: Path, profile: str, notebooks: Path) -> list[str]:
         for claim, was in made["claims"].items():
             if claim not in claims or provenance.claim_fingerprint(claims[claim]) != was:
                 stale.append(f"{name}: the rule of {claim} changed")
-        stale += [f"{name}: {line}" for line in _stale_runs(folder, profile, number, record["parameters"])]
+        used = {key: record["parameters"][key] for key in ("data", "budget")}
+        runs = [spec for spec in runs_for(number, profile, **used) if store.get(spec) is None]
+        stale += [f"{name}: {s.model}-s{s.seed}: {store.why(s)}" for s in runs]
     board = folder / "scoreboard.csv"
     fresh = scoreboard(folder, profile).to_csv(index=False, lineterminator="\n")
     if not board.exists() or board.read_text(encoding="utf-8") != fresh:
         stale.append("scoreboard.csv: not what the metrics and the rules give")
     return stale
-
-
-def _stale_runs(folder: Path, profile: str, number: str, parameters: Mapping) -> list[str]:
-    if number not in NOTEBOOKS:
-        return []
-    store = RunStore(folder / "no-work", folder / "runs")
-    specs = runs_for(number, profile, data=parameters["data"], budget=parameters["budget"])
-    return [f"{s.model}-s{s.seed}: {store.why(s)}" for s in specs if store.get(s) is None]

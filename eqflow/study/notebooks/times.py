@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
+
+import nbformat
 
 from ..files import atomic_write, read_json
 
@@ -41,9 +42,9 @@ def write_times(notebooks: Path, results: Path) -> list[str]:
 
 def _said(path: Path, phrase: str) -> str:
     """The notebook's file with the phrase in its title cell."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    title = "".join(notebook["cells"][0]["source"])
-    if not PHRASE.search(title):
+    notebook = nbformat.read(path, as_version=4)
+    title = notebook.cells[0]
+    title.source, found = PHRASE.subn(phrase, title.source, count=1)
+    if not found:
         raise ValueError(f'expected "about N minutes" in the title cell of {path.name}')
-    notebook["cells"][0]["source"] = PHRASE.sub(phrase, title, count=1).splitlines(keepends=True)
-    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return nbformat.writes(notebook) + "\n"

@@ -1,7 +1,7 @@
 """What the papers claim, and what evidence earns by rules that stood before the run."""
 
 from .claims import Claim, Verdict, judge, load_claims
-from .rules import ClaimError, Evidence
+from .evidence import ClaimError, Evidence
 from .scoreboard import write_readme, write_scoreboard
 
 __all__ = [

@@ -6,14 +6,15 @@ The rules stand in ``claims.yml`` before the run; :func:`judge` applies them; no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .rules import ClaimError, Evidence, listed, outcomes, untrained
+from .evidence import ClaimError, Evidence
+from .rules import listed, outcomes, seeds, untrained
 
 # Whose claims: of the two papers, and our own of the notebooks that go beyond them.
 PAPERS = {"motion": "paper 1, motions", "density": "paper 2, bijections", "beyond": "beyond both papers"}
@@ -32,8 +33,6 @@ VERDICTS = (
 DIRECTIONS = ("order", "difference", "ratio", "bound")
 RULES = ("tolerance", "control_above", *DIRECTIONS, "baseline", "within")
 _SAYS = {True: "same direction", False: "differs", None: "undecided"}
-_REQUIRED = ("id", "paper", "where", "says", "kind", "notebook")
-_OPTIONAL = ("unit", "better", "values", "sd", "rule")
 
 
 @dataclass(frozen=True)
@@ -85,31 +84,26 @@ def _claim(entry: Any, where: str) -> Claim:
     if not isinstance(entry, dict):
         raise ClaimError(f"{where}: expected a mapping; got {entry!r}")
     where = f"{where}: claim {entry.get('id', '?')}"
-    known = _REQUIRED + _OPTIONAL
-    if missing := [k for k in _REQUIRED if k not in entry]:
+    required = [f.name for f in fields(Claim) if f.default is f.default_factory is MISSING]
+    if missing := [k for k in required if k not in entry]:
         raise ClaimError(f"{where}: missing {', '.join(missing)}")
-    if unknown := sorted(set(entry) - set(known)):
-        raise ClaimError(
-            f"{where}: unknown key {', '.join(unknown)}; expected {', '.join(_REQUIRED + _OPTIONAL)}"
-        )
-    if entry["paper"] not in PAPERS:
-        raise ClaimError(f"{where}: unknown paper {entry['paper']!r}; expected one of {', '.join(PAPERS)}")
-    if entry["kind"] not in KINDS:
-        raise ClaimError(f"{where}: unknown kind {entry['kind']!r}; expected one of {', '.join(KINDS)}")
+    rule = entry.get("rule", {})
+    for what, names, known in (("key", entry, [f.name for f in fields(Claim)]), ("rule", rule, RULES)):
+        if unknown := sorted(set(names) - set(known)):
+            raise ClaimError(f"{where}: unknown {what} {', '.join(unknown)}; expected {', '.join(known)}")
+    for what, known in (("paper", PAPERS), ("kind", KINDS)):
+        if entry[what] not in known:
+            raise ClaimError(f"{where}: unknown {what} {entry[what]!r}; expected {', '.join(known)}")
     if entry.get("better", "low") not in ("low", "high"):
         raise ClaimError(f"{where}: better is low or high; got {entry['better']!r}")
-    rule = entry.get("rule", {})
-    if unknown := sorted(set(rule) - set(RULES)):
-        raise ClaimError(f"{where}: unknown rule {', '.join(unknown)}; expected one of {', '.join(RULES)}")
     if rule and entry["kind"] == "identity" and not {"tolerance", "control_above"} <= set(rule):
         raise ClaimError(f"{where}: an identity needs tolerance and control_above; got {sorted(rule)}")
     _check_rule(rule, where)
     # YAML reads 9e-4 as a string (it wants a dot), and 01 as an octal integer
-    numbers = {k: _floats(entry.get(k)) for k in ("values", "sd")}
+    numbers = {"values": _floats(entry.get("values")), "sd": _floats(entry.get("sd")) or {}}
     number = entry["notebook"]
-    fields = {k: v for k, v in entry.items() if k not in ("values", "sd", "notebook")}
     notebook = f"{number:02d}" if isinstance(number, int) else str(number)
-    return Claim(**fields, notebook=notebook, values=numbers["values"], sd=numbers["sd"] or {})
+    return Claim(**entry | numbers | {"notebook": notebook})
 
 
 def _check_rule(rule: Mapping[str, Any], where: str) -> None:
@@ -144,17 +138,17 @@ def judge(
     """
     if evidence is None:
         return Verdict("not run", "no evidence from this profile yet")
-    if claim.kind == "identity":
-        return _identity(claim, evidence)
     if claim.kind == "number" and claim.values is None and not claim.rule:
         return Verdict("no number in source", "nothing published to compare with")
-    if not set(claim.rule) & set(DIRECTIONS):
+    if not set(claim.rule) & set(("tolerance",) if claim.kind == "identity" else DIRECTIONS):
         raise ClaimError(f"claim {claim.id} has no rule: fix it in claims.yml before the run")
+    if claim.kind == "identity":
+        return _identity(claim, evidence)
     holds, reason = _direction(claim, evidence)
     nothing_learned = untrained(claim.rule, evidence, claim.better)
     if "direction" not in profile.judges:
         return Verdict("not comparable", f"the {profile.name} profile judges identities only")
-    if evidence.seeds(claim.rule) < 2 and claim.kind != "cost":
+    if seeds(claim.rule, evidence) < 2 and claim.kind != "cost":
         return Verdict("not comparable", f"one seed decides nothing; {reason}")
     said = f" (budget {budget:g})" if budget != 1 else ""
     if nothing_learned:
@@ -173,8 +167,6 @@ def _direction(claim: Claim, evidence: Evidence) -> tuple[bool | None, str]:
 
 
 def _identity(claim: Claim, evidence: Evidence) -> Verdict:
-    if not claim.rule:
-        raise ClaimError(f"claim {claim.id} has no rule: fix it in claims.yml before the run")
     if evidence.error is None or evidence.control is None:
         raise ClaimError(f"claim {claim.id}: an identity needs error and control; got {evidence}")
     tolerance, floor = float(claim.rule["tolerance"]), float(claim.rule["control_above"])
@@ -189,7 +181,7 @@ def _identity(claim: Claim, evidence: Evidence) -> Verdict:
 
 
 def _number(claim: Claim, evidence: Evidence, holds: bool | None, reason: str) -> Verdict:
-    if claim.values is None or any(v is None for v in claim.values.values()):
+    if claim.values is None:
         return Verdict(_SAYS[holds], f"{reason}; no number in source")
     if "within" not in claim.rule:
         raise ClaimError(f"claim {claim.id} has no rule `within`: fix it in claims.yml before the run")
@@ -208,13 +200,3 @@ def _within(claim: Claim, model: str, ours: float, published: float) -> bool:
     if model not in claim.sd:
         raise ClaimError(f"claim {claim.id}: the rule {dict(rule)} needs the published sd of {model}")
     return abs(ours - published) <= rule["sd"] * claim.sd[model]
-
-
-def steps_to_reach(history: Sequence[Mapping[str, float]], level: float, of: str = "val_loss") -> float:
-    """First step at which a run's validation loss is at or below ``level``; inf where it never is.
-
-    Args:
-        history: ``Run.history``: records with ``step`` and (where validated) ``of``.
-    """
-    steps = (r["step"] for r in history if r.get(of) is not None and r[of] <= level)
-    return float(next(steps, math.inf))

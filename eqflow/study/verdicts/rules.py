@@ -7,66 +7,19 @@ Each rule gives an :class:`Outcome`. Comparisons of two models (``order``, ``dif
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
+from .evidence import ClaimError, Evidence
+
 CONFIDENCE = 0.95
-MARGIN = (
-    0.05  # by which a model must beat what learns nothing: a mean of the inputs, a little retouched, is none
-)
-
-
-class ClaimError(ValueError):
-    """The register or the evidence is malformed: an error of ours, not a result."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a notebook measured for one claim.
-
-    Args:
-        error: largest error of an identity.
-        control: the same meter on a version broken on purpose.
-        values: model -> {seed: value}, or model -> list (seeds 0, 1, ...), or model -> number.
-        baselines: the same for predictors that learn nothing, by name ("black", "last frame").
-        paired: model -> its values on the same test events (N,), where a comparison is paired over them too.
-    """
-
-    error: float | None = None
-    control: float | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    baselines: Mapping[str, Any] = field(default_factory=dict)
-    paired: Mapping[str, Sequence[float]] = field(default_factory=dict)
-
-    def by_seed(self, name: str) -> dict[str, float]:
-        """Values of a model or a baseline by seed; ClaimError where there are none."""
-        known = {**self.baselines, **self.values}
-        if name not in known:
-            raise ClaimError(f"expected a value for {name!r}; got {sorted(known) or 'none'}")
-        got = known[name]
-        if not isinstance(got, Mapping):
-            got = dict(enumerate(got)) if isinstance(got, (Sequence, np.ndarray)) else {0: got}
-        if not got:
-            raise ClaimError(f"expected one value per seed for {name!r}; got an empty list")
-        return {str(seed): float(value) for seed, value in got.items()}
-
-    def mean(self, name: str) -> float:
-        """Mean over seeds."""
-        return float(np.mean(list(self.by_seed(name).values())))
-
-    def sd(self, name: str) -> float:
-        """Sample standard deviation over seeds; NaN for one seed."""
-        values = list(self.by_seed(name).values())
-        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-
-    def seeds(self, rule: Mapping[str, Any]) -> int:
-        """The smallest number of seeds of any model that a rule compares (0 for an identity)."""
-        asked = compared(rule) & self.values.keys()
-        return min((len(self.by_seed(m)) for m in asked or self.values), default=0)
+# By which a model must beat what learns nothing: a mean of the inputs, a little retouched, is none.
+MARGIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -142,10 +95,9 @@ def _surely_above(evidence: Evidence, a: str, b: str, level: float) -> tuple[boo
 
 def order(evidence: Evidence, groups: Sequence, better: str) -> list[Outcome]:
     """Each model of a group against each of the next: is it better?"""
-    groups = [g if isinstance(g, list) else [g] for g in groups]
-    pairs = [(a, b) for i, g in enumerate(groups[:-1]) for a in g for b in groups[i + 1]]
+    neighbours = pairwise(map(listed, groups))
     outcomes = []
-    for a, b in pairs:
+    for a, b in [(a, b) for group, rest in neighbours for a in group for b in rest]:
         more, less = (b, a) if better == "low" else (a, b)
         holds, shown = _surely_above(evidence, more, less, 0.0)
         text = f"{a} {evidence.mean(a):.3g}, {b} {evidence.mean(b):.3g}: {a} is better by {shown}"
@@ -193,16 +145,21 @@ def outcomes(rule: Mapping[str, Any], evidence: Evidence, better: str) -> list[O
 
 def compared(rule: Mapping[str, Any]) -> set[str]:
     """The models whose values a rule looks at; others are shown beside them."""
-    groups = [g if isinstance(g, list) else [g] for g in rule.get("order", [])]
-    names = {m for g in groups for m in g} | set(rule.get("bound", {}))
+    names = {m for group in rule.get("order", []) for m in listed(group)} | set(rule.get("bound", {}))
     for name in ("difference", "ratio"):
         names |= {m for r in listed(rule.get(name)) for m in (r["of"], r["to"])}
     return names
 
 
-def listed(rules: Any) -> list[Mapping[str, Any]]:
-    """A rule that may stand alone or in a list."""
-    return [] if rules is None else rules if isinstance(rules, list) else [rules]
+def seeds(rule: Mapping[str, Any], evidence: Evidence) -> int:
+    """The smallest number of seeds of any model that a rule compares (0 for an identity)."""
+    asked = compared(rule) & evidence.values.keys()
+    return min((len(evidence.by_seed(m)) for m in asked or evidence.values), default=0)
+
+
+def listed(found: Any) -> list:
+    """Of a rule or a model that may stand alone or in a list; empty for None."""
+    return [] if found is None else found if isinstance(found, list) else [found]
 
 
 def untrained(rule: Mapping[str, Any], evidence: Evidence, better: str) -> str | None:
@@ -215,13 +172,10 @@ def untrained(rule: Mapping[str, Any], evidence: Evidence, better: str) -> str |
     if not (named := dict(rule.get("baseline", {}))):
         return None
     margin = named.pop("margin", MARGIN)
-    models = named.pop("models", None) or [
-        m for g in rule["order"] for m in (g if isinstance(g, list) else [g])
-    ]
+    models = named.pop("models", None) or [m for group in rule["order"] for m in listed(group)]
     known = {n: evidence.mean(n) if v is None else float(v) for n, v in named.items()}
-    best: Callable = min if better == "low" else max
-    name = best(known, key=known.__getitem__)
     sign = 1 if better == "low" else -1
+    name = min(known, key=lambda n: sign * known[n])
     level = known[name] - sign * margin * abs(known[name])
     if any(all(sign * (level - v) > 0 for v in evidence.by_seed(m).values()) for m in models):
         return None

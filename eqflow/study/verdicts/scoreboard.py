@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -12,7 +12,9 @@ import pandas as pd
 
 from ..experiments import PROFILES, get_profile
 from ..files import atomic_write, markdown_table, read_json, write_csv
-from .claims import Claim, ClaimError, Evidence, Verdict, judge, load_claims
+from .claims import Claim, Verdict, judge, load_claims
+from .evidence import ClaimError, Evidence
+from .rules import seeds
 
 PUBLISHED = [name for name in PROFILES if name != "smoke"]  # smoke only shows that the code runs
 COLUMNS = ["id", "paper", "where", "says", "unit", "published", "ours", "sd", "seeds", "data", "profile"]
@@ -31,7 +33,8 @@ def scoreboard(folder: Path, profile: str) -> pd.DataFrame:
     rows = []
     for claim in load_claims().values():
         found = metrics.get(claim.notebook, {})
-        evidence = _evidence(found.get("claims", {}).get(claim.id))
+        record = found.get("claims", {}).get(claim.id)
+        evidence = None if record is None else Evidence.of(record)
         verdict = _verdict(claim, evidence, profile, found)
         if evidence is None and claim.notebook in failed:
             verdict = Verdict("not run", f"notebook {claim.notebook} failed: {failed[claim.notebook]}")
@@ -62,18 +65,6 @@ def _verdict(claim: Claim, evidence: Evidence | None, profile: str, found: Mappi
         return Verdict("not run", f"evidence does not fit the rule: {error}")
 
 
-def _evidence(found: Mapping | None) -> Evidence | None:
-    if found is None:
-        return None
-    error, control = (None if found.get(k) is None else float(found[k]) for k in ("error", "control"))
-    values, baselines = (
-        {m: {s: float(v) for s, v in by.items()} for m, by in found.get(kind, {}).items()}
-        for kind in ("values", "baselines")
-    )
-    paired = {m: [float(v) for v in events] for m, events in found.get("paired", {}).items()}
-    return Evidence(error, control, values, baselines, paired)
-
-
 def _row(
     claim: Claim, evidence: Evidence | None, verdict: Verdict, profile: str, found: Mapping
 ) -> dict[str, object]:
@@ -87,12 +78,10 @@ def _row(
         if evidence.error is not None:
             row["ours"] = f"error {evidence.error:.2g}; control {evidence.control:.2g}"
         if evidence.values:
-            wide = {m for m in evidence.values if _spread(evidence.by_seed(m).values()) > 10}
-            sds = {m: evidence.sd(m) for m in evidence.values if m not in wide}
-            ours = [_range(m, evidence) if m in wide else _mean(m, evidence) for m in evidence.values]
-            row["ours"] = "; ".join(ours)
+            row["ours"] = "; ".join(_ours(m, evidence) for m in evidence.values)
+            sds = {m: evidence.sd(m) for m in evidence.values if not _far_apart(m, evidence)}
             row["sd"] = _listed({m: sd for m, sd in sds.items() if not math.isnan(sd)})
-            row["seeds"] = str(evidence.seeds(claim.rule))
+            row["seeds"] = str(seeds(claim.rule, evidence))
             row["baselines"] = _listed({b: evidence.mean(b) for b in evidence.baselines})
     return row | {"verdict": verdict.verdict, "reason": verdict.reason}
 
@@ -109,18 +98,15 @@ def _published(claim: Claim) -> str:
     return "; ".join(f"{m} {v:.3g}{sds.get(m, '')}" for m, v in claim.values.items())
 
 
-def _spread(values: Iterable[float]) -> float:
-    """Largest over smallest; 1 where a value is 0 or below."""
-    low, high = min(values), max(values)
-    return high / low if low > 0 else 1.0
+def _far_apart(model: str, evidence: Evidence) -> bool:
+    """Whether seeds differ by more than a factor of ten: a mean is mostly the largest then."""
+    values = evidence.by_seed(model).values()
+    return min(values) > 0 and max(values) / min(values) > 10
 
 
-def _mean(model: str, evidence: Evidence) -> str:
-    return f"{model} {evidence.mean(model):.3g}"
-
-
-def _range(model: str, evidence: Evidence) -> str:
-    """Of seeds that differ by orders of magnitude a mean is mostly the largest."""
+def _ours(model: str, evidence: Evidence) -> str:
+    if not _far_apart(model, evidence):
+        return f"{model} {evidence.mean(model):.3g}"
     values = evidence.by_seed(model).values()
     return f"{model} {median(values):.3g} [{min(values):.3g}, {max(values):.3g}]"
 

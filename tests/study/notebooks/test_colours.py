@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_rgb
 
-from eqflow.study.notebooks.colours import LINES, WORDS, contrast, for_words
+from eqflow.study.notebooks.colours import WORDS, contrast, for_words
 from eqflow.study.notebooks.figures import STYLE, label_lines
 
 
@@ -19,11 +19,11 @@ def test_contrast_has_its_known_ends():
 
 @pytest.mark.parametrize("model", STYLE)
 def test_every_line_can_be_seen_on_white(model):
-    assert contrast(STYLE[model]["color"]) >= LINES
+    assert contrast(STYLE[model]["color"]) >= 3  # WCAG 2.1 for what is seen
 
 
 def test_yellow_cannot():
-    assert contrast("#F0E442") < LINES
+    assert contrast("#F0E442") < 1.5
 
 
 @pytest.mark.parametrize("color", [*sorted({look["color"] for look in STYLE.values()}), "yellow"])

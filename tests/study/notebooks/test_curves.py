@@ -1,5 +1,6 @@
 """Learning curves over seeds, axes with a floor, and players."""
 
+import math
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -33,6 +34,18 @@ def test_history_has_validations_in_rows_and_seeds_in_columns():
 def test_history_names_the_models_that_there_are():
     with pytest.raises(ValueError, match=r"expected a model of \['fernn_v2', 'grnn'\]; got 'gru'"):
         curves.history(RUNS, "gru", "step")
+
+
+def test_steps_to_reach():
+    history = [
+        {"step": 0, "val_loss": 3.0},
+        {"step": 10},
+        {"step": 20, "val_loss": 1.0},
+        {"step": 30, "val_loss": 0.5},
+    ]
+    assert curves.steps_to_reach(history, 1.0) == 20
+    assert curves.steps_to_reach(history, 0.1) == math.inf
+    assert curves.steps_to_reach([{"step": 0, "val_loss": math.nan}], 1.0) == math.inf
 
 
 @pytest.mark.parametrize("x", [[1, 2], [[1, 1], [2, 2]]], ids=["shared", "by seed"])

@@ -119,6 +119,7 @@ def test_parameters_arrive(done):
     assert (done.smoke / "figures/01_works/line.csv").read_text().endswith("1,3\n")
     about = json.loads((done.smoke / "provenance/01_works.json").read_text())
     assert about["status"] == "ok" and about["parameters"]["seed"] == 3 and about["wall_seconds"] > 0
+    assert about["made_from"].keys() == {"notebook", "code", "claims"}
 
 
 def test_executed_notebooks_show_figures_with_alt_text_and_no_machine(done):
@@ -482,17 +483,17 @@ def test_only_what_a_notebook_uses_makes_it_old(profile):
     """Editing a command, another experiment or another notebook's module executes nothing again."""
     from eqflow.study.notebooks import provenance
 
-    used = provenance.sources("01_works", profile.request.source / "01_works.ipynb")["code"]
+    used = provenance.sources(profile.request.source / "01_works.ipynb")["code"]
     needed = ("notebooks/notebook", "notebooks/figures", "verdicts/claims")
     assert {f"eqflow/study/{name}.py" for name in needed} <= used.keys()
     others = ("doctor", "notebooks/reproduce", "__main__")
     others += tuple(f"experiments/{name}" for name in ("prediction", "recognition", "likelihood"))
     others = {f"eqflow/study/{name}.py" for name in others}
     assert not (others | {"eqflow/density/moser.py"}) & used.keys()
-    used = provenance.sources("12_x", profile.request.source / "12_translating_digits.ipynb")["code"]
+    used = provenance.sources(profile.request.source / "12_translating_digits.ipynb")["code"]
     assert {"eqflow/study/experiments/prediction.py", "eqflow/motion/cells.py"} <= used.keys()
     assert not {"eqflow/study/experiments/recognition.py", "eqflow/density/coupling.py"} & used.keys()
     path = write_notebook(
         profile.root / "more", "02_x", ["from eqflow.density import CircleMoser as M\n%time 1"]
     )
-    assert "eqflow/density/moser.py" in provenance.sources("02_x", path)["code"]
+    assert "eqflow/density/moser.py" in provenance.sources(path)["code"]

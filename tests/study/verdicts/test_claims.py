@@ -15,7 +15,6 @@ from eqflow.study.verdicts.claims import (
     Evidence,
     judge,
     load_claims,
-    steps_to_reach,
 )
 from eqflow.study.verdicts.rules import difference_over_seeds, listed
 
@@ -349,15 +348,3 @@ def test_every_verdict_is_in_the_vocabulary():
 
 def test_budget_is_said():
     assert "budget 0.1" in judge(ORDER, NEAR, QUICK, 0.1).reason
-
-
-def test_steps_to_reach():
-    history = [
-        {"step": 0, "val_loss": 3.0},
-        {"step": 10},
-        {"step": 20, "val_loss": 1.0},
-        {"step": 30, "val_loss": 0.5},
-    ]
-    assert steps_to_reach(history, 1.0) == 20
-    assert steps_to_reach(history, 0.1) == math.inf
-    assert steps_to_reach([{"step": 0, "val_loss": math.nan}], 1.0) == math.inf
