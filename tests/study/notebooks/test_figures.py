@@ -41,6 +41,20 @@ def test_a_figure_is_four_files_and_the_same_bytes_twice(tmp_path):
     assert b"matplotlib" not in (tmp_path / "a" / "loss.png").read_bytes().lower()
 
 
+def test_names_that_would_overlap_are_spread_up_and_down_in_the_order_of_the_lines():
+    fig, ax = plt.subplots()
+    ax.set(ylim=(0, 1))
+    for name, y in (("c", 0.5), ("lone", 0.1), ("a", 0.499), ("b", 0.4995)):
+        ax.plot([0, 1], [0, y], label=name)
+    figures.label_lines(ax, apart=20)
+    ends = {text.get_text(): ax.transData.transform(text.xy)[1] * 72 / fig.dpi for text in ax.texts}
+    heights = {text.get_text(): ends[text.get_text()] + text.xyann[1] for text in ax.texts}
+    plt.close(fig)
+    assert heights["lone"] == pytest.approx(ends["lone"])
+    assert np.diff([heights[n] for n in "abc"]) == pytest.approx(20)
+    assert np.mean([heights[n] for n in "abc"]) == pytest.approx(np.mean([ends[n] for n in "abc"]))
+
+
 def test_other_numbers_are_other_bytes(tmp_path):
     fig = lines()
     first = figures.save_figure(fig, tmp_path, "loss", about=ABOUT)
