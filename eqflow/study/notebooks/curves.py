@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from .figures import label_lines, render, show_images, style_of
 
@@ -67,18 +68,21 @@ def lead(
     return (gap / theirs if relative else gap).loc[gap.index, gap.columns]
 
 
-def show_leads(leads: Mapping[str, Mapping[str, pd.DataFrame]], ylabel: str) -> tuple[Figure, str, list[str]]:
+def show_leads(
+    leads: Mapping[str, Mapping[str, pd.DataFrame]], ylabel: str, *, percent: bool = False
+) -> tuple[Figure, str, list[str]]:
     """Leads against steps, small multiples on linear axes that fit the last half of the training (shaded).
 
     Args:
         leads: title of a panel -> model, which gives the look -> its `lead`; several are named at their ends.
+        percent: leads are shares, and written in per cent.
 
     Returns:
         The figure; its alt text, with the means over seeds half-way and at the end; and which means have,
         somewhere in the last half, not the sign that they have at the end.
     """
     fig, axes = plt.subplots(1, len(leads), figsize=(3.6 * len(leads), 3.2), squeeze=False)
-    said, turned = [], []
+    said, turned, form = [], [], "+.0%" if percent else "+.2g"
     for ax, (title, gaps) in zip(axes[0], leads.items(), strict=True):
         ax.axhline(0, **style_of("black") | {"label": "_"})
         shown = [0.0]
@@ -87,11 +91,14 @@ def show_leads(leads: Mapping[str, Mapping[str, pd.DataFrame]], ylabel: str) -> 
             late = gap.loc[gap.index[-1] / 2 :]
             mean, name = late.mean(axis=1), f"{title}, {style_of(model)['label']}" if len(gaps) > 1 else title
             shown += [late.min(axis=None), late.max(axis=None)]
-            said.append(f"{name}, {mean.iloc[0]:+.2g} and {mean.iloc[-1]:+.2g}")
+            said.append(f"{name}, {mean.iloc[0]:{form}} and {mean.iloc[-1]:{form}}")
             turned += [name] if (mean * mean.iloc[-1] <= 0).any() else []
         ax.axvspan(gap.index[-1] / 2, gap.index[-1], color="0.95", zorder=0)
         margin = 0.3 * np.ptp(shown)
-        ax.set(title=title, xlabel="training step", ylim=(min(shown) - margin, max(shown) + margin))
+        ax.set(title=title, xlabel="training step (shaded: last half)")
+        ax.set(ylim=(min(shown) - margin, max(shown) + margin))
+        if percent:
+            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         if len(gaps) > 1:
             label_lines(ax, pad=8)
     axes[0, 0].set_ylabel(ylabel)

@@ -48,7 +48,7 @@ _STYLE = {
     "plain_averaged": ("#CC79A7", "X", ":", "plain, averaged over the orbit"),
     "plain_matched": ("#767676", "P", "-.", "plain, same seconds"),
     "plain_width": ("#D55E00", "o", "-", "plain, same width"),
-    "plain_small": ("#B97800", "s", "--", "plain, same parameters"),
+    "plain_small": ("#000000", "s", "--", "plain, same parameters"),
     "c2": ("#3C98D2", "^", "-.", "C2"),
     "c4": ("#009E73", "v", (0, (5, 1)), "C4"),
     "c8": ("#0072B2", "D", "-", "C8"),
@@ -66,8 +66,8 @@ _STYLE = {
     "fm_o2": ("#009E73", "*", "-.", "flow matching, O(2)"),
     "fm_c8": ("#009E73", "*", "--", "flow matching, C8"),
     "v_closed": ("#0072B2", "D", "-", "all speeds of the torus"),
-    "v_open": ("#3C98D2", "^", "-.", "speeds -1, 0, 1"),
-    "grnn_shown": ("#B97800", "s", "--", "G-RNN, shown every speed"),
+    "v_open": ("#009E73", "^", "-.", "speeds -1, 0, 1"),
+    "grnn_shown": ("#CC79A7", "s", "--", "G-RNN, shown every speed"),
     "gru": ("#D55E00", "o", "-", "convolutional GRU"),
     "fernn_gated": ("#0072B2", "D", "-", "gated FERNN"),
     "circular": ("#009E73", "v", "-", "circular padding"),
@@ -129,7 +129,8 @@ def use_style() -> AbstractContextManager:
 def label_lines(ax, *, pad: float = 4, apart: float = 11) -> None:
     """Write each labelled line's name at its last point, in its colour or a darker one, instead of a legend.
 
-    Call it after limits and scales are set: names that would overlap are moved ``apart`` points.
+    Call it after limits and scales are set: names that would overlap are spread ``apart`` points, as far
+    up as down.
     """
     ends = []
     for line in ax.get_lines():
@@ -138,10 +139,17 @@ def label_lines(ax, *, pad: float = 4, apart: float = 11) -> None:
         if len(xy) and not line.get_label().startswith("_"):
             height = ax.transData.transform(xy[-1])[1] * 72 / ax.figure.dpi  # in points
             ends.append((height, xy[-1], line))
-    last = -np.inf
-    for height, end, line in sorted(ends, key=lambda e: e[0]):
-        last = max(height, last + apart)
-        place = {"xytext": (pad, last - height), "textcoords": "offset points", "va": "center"}
+    ends.sort(key=lambda e: e[0])
+    groups = []  # of names that touch: mean height of their first, how many
+    for number, (height, _, _) in enumerate(ends):
+        groups.append((height - number * apart, 1))
+        while len(groups) > 1 and groups[-2][0] >= groups[-1][0]:
+            (low, m), (high, n) = groups[-2:]
+            groups[-2:] = [((low * m + high * n) / (m + n), m + n)]
+    starts = [start for start, count in groups for _ in range(count)]
+    for number, (start, (height, end, line)) in enumerate(zip(starts, ends, strict=True)):
+        shift = start + number * apart - height
+        place = {"xytext": (pad, shift), "textcoords": "offset points", "va": "center"}
         ax.annotate(line.get_label(), end, color=for_words(line.get_color()), annotation_clip=False, **place)
 
 

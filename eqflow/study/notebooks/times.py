@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import nbformat
-
 from ..files import atomic_write, read_json
 
 PHRASE = re.compile(r"about [\dN.]+ minutes?")
@@ -42,6 +40,8 @@ def write_times(notebooks: Path, results: Path) -> list[str]:
 
 def _said(path: Path, phrase: str) -> str:
     """The notebook's file with the phrase in its title cell."""
+    import nbformat  # late: every notebook's kernel imports this module
+
     notebook = nbformat.read(path, as_version=4)
     title = notebook.cells[0]
     title.source, found = PHRASE.subn(phrase, title.source, count=1)

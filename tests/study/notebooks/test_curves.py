@@ -105,6 +105,14 @@ def test_leads_are_drawn_and_those_that_turn_in_the_last_half_named(means, turne
     plt.close(fig)
 
 
+def test_leads_that_are_shares_are_written_in_per_cent():
+    gap = pd.DataFrame({0: [0.5, 0.25, -0.125]}, index=[10, 20, 30])
+    fig, alt, _ = curves.show_leads({"here": {"d4": gap}}, "MSE above the other's", percent=True)
+    assert "here, +25% and -12%" in alt
+    assert fig.axes[0].yaxis.get_major_formatter()(0.25) == "25%"
+    plt.close(fig)
+
+
 def test_the_floor_spans_the_data_and_is_named_beside_the_models(ax):
     curves.plot_seeds(ax, "grnn", [1, 5], [[1], [2]])
     curves.dress(ax, "step", "MSE", 4.0)

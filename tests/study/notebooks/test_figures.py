@@ -19,6 +19,20 @@ def lines():
     return fig
 
 
+def test_names_that_would_overlap_are_spread_up_and_down_in_the_order_of_the_lines():
+    fig, ax = plt.subplots()
+    ax.set(ylim=(0, 1))
+    for name, y in (("c", 0.5), ("lone", 0.1), ("a", 0.499), ("b", 0.4995)):
+        ax.plot([0, 1], [0, y], label=name)
+    figures.label_lines(ax, apart=20)
+    ends = {text.get_text(): ax.transData.transform(text.xy)[1] * 72 / fig.dpi for text in ax.texts}
+    heights = {text.get_text(): ends[text.get_text()] + text.xyann[1] for text in ax.texts}
+    plt.close(fig)
+    assert heights["lone"] == pytest.approx(ends["lone"])
+    assert np.diff([heights[n] for n in "abc"]) == pytest.approx(20)
+    assert np.mean([heights[n] for n in "abc"]) == pytest.approx(np.mean([ends[n] for n in "abc"]))
+
+
 def test_no_two_models_look_alike_in_one_comparison():
     together = ["grnn", "grnn_matched", "fernn_v1", "fernn_v2", "fernn_v4", "grnn_plus", "cnn3d", "one_frame"]
     together += ["black"]
