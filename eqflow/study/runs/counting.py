@@ -200,9 +200,14 @@ def _count_step(spec: RunSpec) -> Count:
 def name_of(spec: RunSpec) -> str:
     """Of its step, by its settings, the code of its module, and how it is counted."""
     settings = {n: v for n, v in spec.config.items() if n not in ELSEWHERE}
-    code = hash_of(Path(__file__)), code_of([spec.module])
-    key = json.dumps([spec.module, settings, code], sort_keys=True)
+    key = json.dumps([spec.module, settings, _code(spec.module)], sort_keys=True)
     return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _code(module: str) -> tuple[str, dict[str, str]]:
+    """How it is counted, and what: read once in a process."""
+    return hash_of(Path(__file__)), code_of([module])
 
 
 @functools.cache
