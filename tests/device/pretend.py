@@ -72,6 +72,15 @@ class Far(torch.Tensor):
     device = property(lambda self: CUDA)
     is_cuda, is_cpu, is_meta = True, False, False
 
+    @property
+    def data(self):
+        return torch.Tensor.data.__get__(self)
+
+    @data.setter
+    def data(self, value):  # `Module.double()` of a module that is here already
+        torch.Tensor.data.__set__(self, value)
+        self.numbers = value.numbers
+
     def __repr__(self, **_):
         return f"Far({self.numbers!r})"
 

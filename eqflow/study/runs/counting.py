@@ -198,9 +198,16 @@ def _count_step(spec: RunSpec) -> Count:
 
 
 def name_of(spec: RunSpec) -> str:
-    """Of its step: by its module and the settings that decide what is computed."""
-    key = {n: v for n, v in spec.config.items() if n not in ELSEWHERE}
-    return hashlib.sha256(json.dumps([spec.module, key], sort_keys=True).encode()).hexdigest()[:16]
+    """Of its step, by its settings, the code of its module, and how it is counted."""
+    settings = {n: v for n, v in spec.config.items() if n not in ELSEWHERE}
+    key = json.dumps([spec.module, settings, _code(spec.module)], sort_keys=True)
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _code(module: str) -> tuple[str, dict[str, str]]:
+    """How it is counted, and what: read once in a process."""
+    return hash_of(Path(__file__)), code_of([module])
 
 
 @functools.cache
@@ -210,12 +217,11 @@ def published_counts() -> dict[str, dict]:
 
 
 def counted_once(spec: RunSpec, folder: Path) -> Count:
-    """`count_step`, from the published ones or kept in `folder`, by settings and code."""
+    """`count_step`, from the published ones or kept in `folder`; in neither are those of other code found."""
     name = name_of(spec)
     if name in published_counts():
         return Count(**published_counts()[name])
-    code = hash_of(Path(__file__)) + json.dumps(code_of([spec.module]))
-    path = folder / f"{name}-{hashlib.sha256(code.encode()).hexdigest()[:16]}.json"
+    path = folder / f"{name}.json"
     try:
         return Count(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
