@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 import time
@@ -10,6 +11,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+
+
+def made_by(index: Path) -> str:
+    """A hash of what every page depends on: the site's own code, and the index, which holds the side bar."""
+    code = sorted(p for p in HERE.rglob("*.py") if "_static" not in p.parts)
+    return hashlib.sha256(b"".join(p.read_bytes() for p in [*code, index])).hexdigest()
 
 
 def build(results: Path, profile: str, output: Path, *, repository: str = "", fresh: bool = False) -> int:
@@ -33,6 +40,7 @@ def build(results: Path, profile: str, output: Path, *, repository: str = "", fr
     names = stage(Published(results / profile), source, output, checked(repository))
     os.environ["EQFLOW_SITE_FIGURES"] = str(output / "figures")
     os.environ["EQFLOW_SITE_RESULTS"] = str(results / profile)
+    os.environ["EQFLOW_SITE_MADE_BY"] = made_by(source / "index.md")
     from sphinx.cmd.build import main as sphinx
 
     begun = time.perf_counter()

@@ -31,6 +31,7 @@ myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type"]
 eqflow_figures = os.environ.get("EQFLOW_SITE_FIGURES", "")
 eqflow_results = os.environ.get("EQFLOW_SITE_RESULTS", "")
+eqflow_made_by = os.environ.get("EQFLOW_SITE_MADE_BY", "")
 
 # Docstrings, and links from the notebooks' code to them.
 sys.path.insert(0, str(HERE.parent))

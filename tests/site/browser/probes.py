@@ -55,6 +55,8 @@ PRINT = """() => {
     if ([...document.querySelectorAll(s)].some(seen)) bad.push(s + ' is printed');
   for (const i of document.querySelectorAll('.eq-figure'))
     if (i.getBoundingClientRect().right > innerWidth + 1) bad.push('cut off: ' + i.id);
+  for (const b of document.querySelectorAll('main pre, main .pst-scrollable-table-container, .eq-scroll'))
+    if (b.scrollWidth > b.clientWidth + 1) bad.push('cut off: ' + b.textContent.trim().slice(0, 60));
   return bad;
 }"""
 

@@ -46,6 +46,7 @@ BROKEN = """<!doctype html><html lang="en"><head><title>Broken</title></head><bo
 <p style="width:1500px">Too wide.</p>
 <figure class="eq-figure"><img src="small.svg" alt="small" width="36"></figure>
 <div class="eq-controls">Buttons</div>
+<pre style="width:90px;overflow:auto">A line of code that does not fit</pre>
 <script>console.error("said"); new Image().src = "http://127.0.0.1:9/x.png"; nothing();</script>
 </main></body></html>"""
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="72pt" viewBox="0 0 72 72">
@@ -64,4 +65,5 @@ def test_each_probe_finds_its_fault(page, tmp_path):
     assert any("image-alt" in f for f in probes.axe(page))
     assert probes.wide(page, 1400) and probes.wide(page, 400) and not probes.wide(page, 1600)
     assert probes.small_letters(page, smallest_text) == ["5.0 px letters in small.svg"]
-    assert any(".eq-controls is printed" in f for f in probes.printed(page))
+    printed = probes.printed(page)
+    assert ".eq-controls is printed" in printed and any("cut off: A line of code" in f for f in printed)

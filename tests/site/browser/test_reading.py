@@ -124,7 +124,8 @@ def test_icons_are_drawn(page, url):
         words = page.evaluate("[...document.querySelectorAll('i[class*=\"fa-\"]')].map((i) => i.className)")
         assert words == [], "icons that are words still"
         drawn = page.locator("svg[data-icon]").evaluate_all(
-            "icons => icons.map((i) => [i.dataset.icon, !!i.querySelector('path'), !!i.querySelector('animate')])"
+            """icons => icons.map((i) =>
+              [i.dataset.icon, !!i.querySelector('path'), !!i.querySelector('animate')])"""
         )
         assert len(drawn) > 4
         assert [name for name, path, lost in drawn if lost or not path] == [], (
