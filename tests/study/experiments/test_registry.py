@@ -56,7 +56,7 @@ def test_budget_and_data():
     least = runs_for("12", "quick", budget=1e-9)[0].config
     assert (least["steps"], least["warmup"]) == (1, 0) and full["warmup"] > 0
     sizes = [(c["val_size"], c["test_size"]) for c in (full, part)]
-    assert sizes == [(32, 128), (32, 64)]
+    assert sizes == [(16, 128), (16, 64)]
     assert full["data"] == "embedded" and full["canvas"] == 16
     real = runs_for("12", "quick", data="real")[0].config
     assert real["data"] == "real" and real["canvas"] == 28
