@@ -9,6 +9,7 @@ import pytest
 from eqflow.course import all_exercises, cells, judge
 from eqflow.course.salt import cohort
 from tests.course.masters import PATHS, WITH_EXERCISES, definitions, parts, wrong_answers
+from tests.course.wrong_answers import nb51
 
 COHORTS = ("eqflow", "autumn", "spring")
 CHECKED = [(p.number, name) for name in WITH_EXERCISES for p in parts(name) if not p.open]
@@ -36,6 +37,13 @@ def test_a_wrong_answer_fails(number, why):
     outcome = judge(number, answers if isinstance(answers, tuple) else (answers,), [cohort()])
     assert outcome.verdict in ("wrong", "crashed"), f"{why}: passed"
     assert outcome.expected and outcome.got
+
+
+@pytest.mark.parametrize("salt", COHORTS)
+def test_the_corner_of_the_half_shifts_may_stay_or_go(salt):
+    """(pi, pi) has a real factor; a whole row and a whole column left out is right as well."""
+    outcome = judge("51.2", (nb51.mask(nb51.even, nb51.even),), [salt])
+    assert outcome.passed, outcome.text()
 
 
 def test_every_check_has_a_notebook_and_wrong_answers():

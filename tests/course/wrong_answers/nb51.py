@@ -39,6 +39,14 @@ def even(n):
     return [n // 2] if n % 2 == 0 else []
 
 
+def own_negatives(height, width):
+    """A mask without the two frequencies that no choice of real factors could save."""
+    kept = torch.ones(height, width, dtype=torch.bool)
+    kept[even(height), 0] = False
+    kept[0, even(width)] = False
+    return kept
+
+
 # exercise -> why it is wrong -> the answer (a tuple where the check takes several)
 WRONG = {
     "51.1": {
@@ -52,6 +60,7 @@ WRONG = {
         "rows only": mask(even, lambda n: []),
         "odd sides as well": mask(lambda n: [n // 2], lambda n: [n // 2]),
         "too much": mask(lambda n: slice(1, None), lambda n: slice(1, None)),
+        "its own negatives only": own_negatives,
         "no mask": lambda height, width: torch.ones(height, width),
     },
     "51.3": {
