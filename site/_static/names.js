@@ -7,6 +7,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const summary of document.querySelectorAll("summary[aria-label='Toggle hidden content']"))
     summary.removeAttribute("aria-label"); // its own words say it
   for (const button of document.querySelectorAll(".search-button-field")) button.removeAttribute("aria-label");
+  for (const list of document.querySelectorAll(".citation-list")) list.removeAttribute("role"); // its parts are no list items
   // A figure or an equation that scrolls sideways can be reached by Tab, and then scrolled by arrows.
   const reach = new ResizeObserver((entries) => {
     for (const { target } of entries)
