@@ -81,8 +81,14 @@ def fit(
         validation: Events that choose the weights; None: a tenth of `events`, which is not trained on.
         validation_context: Labels of `validation`.
         steps, batch_size: how many batches of how many events, drawn at random.
-        lr, clip, betas, weight_decay, schedule, warmup, ema: as `eqflow.training.train` takes them. With
-            `ema` averaged weights are validated, and are what the density ends with.
+        lr: Learning rate of Adam, the highest of the schedule.
+        clip: Largest norm of the gradient, which is shortened to it; None: any.
+        betas: How slowly Adam forgets gradients and their squares, between 0 and 1.
+        weight_decay: Times the weights, is added to the gradient (L2).
+        schedule: "constant", or "cosine", which falls from `lr` nearly to 0 at the last step.
+        warmup: Steps in which the rate rises to `lr` in a straight line; fewer than `steps` with "cosine".
+        ema: Decay per step of an average of the weights, which is validated and is what the density ends
+            with; None: no average.
         levels: Of integer images.
         val_every: Steps between validations; None: twenty in all.
         checkpoint: A file to resume from, if it is there, and to save to about every `save_seconds`.

@@ -50,8 +50,14 @@ def fit(
             that the function draws from a generator of their own.
         steps, batch_size: how many batches of how many videos, drawn at random.
         inputs: Frames that are read; the loss is the mean squared error of all others.
-        lr, clip, betas, weight_decay, schedule, warmup, ema: as `eqflow.training.train` takes them. With
-            `ema` averaged weights are validated, and are what the model ends with.
+        lr: Learning rate of Adam, the highest of the schedule.
+        clip: Largest norm of the gradient, which is shortened to it; None: any.
+        betas: How slowly Adam forgets gradients and their squares, between 0 and 1.
+        weight_decay: Times the weights, is added to the gradient (L2).
+        schedule: "constant", or "cosine", which falls from `lr` nearly to 0 at the last step.
+        warmup: Steps in which the rate rises to `lr` in a straight line; fewer than `steps` with "cosine".
+        ema: Decay per step of an average of the weights, which is validated and is what the model ends with;
+            None: no average.
         val_every: Steps between validations; None: twenty in all.
         checkpoint: A file to resume from, if it is there, and to save to about every `save_seconds`.
         progress: Show a bar.

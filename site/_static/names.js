@@ -7,10 +7,10 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const summary of document.querySelectorAll("summary[aria-label='Toggle hidden content']"))
     summary.removeAttribute("aria-label"); // its own words say it
   for (const button of document.querySelectorAll(".search-button-field")) button.removeAttribute("aria-label");
-  // A figure that scrolls sideways can be reached by Tab, and then scrolled by arrows.
+  // A figure or an equation that scrolls sideways can be reached by Tab, and then scrolled by arrows.
   const reach = new ResizeObserver((entries) => {
     for (const { target } of entries)
       target.scrollWidth > target.clientWidth ? (target.tabIndex = 0) : target.removeAttribute("tabindex");
   });
-  for (const box of document.querySelectorAll(".eq-scroll")) reach.observe(box);
+  for (const box of document.querySelectorAll(".eq-scroll, div.math")) reach.observe(box);
 });

@@ -93,7 +93,7 @@ def _unit(claim: Claim) -> str:
 
 def _published(claim: Claim) -> str:
     if claim.values is None:
-        return "" if claim.kind == "identity" or claim.paper == "beyond" else "no number in source"
+        return "" if claim.kind == "identity" or claim.paper == "beyond" else "no number available to us"
     sds = {m: f" ± {sd:.3g}" for m, sd in claim.sd.items()}
     return "; ".join(f"{m} {v:.3g}{sds.get(m, '')}" for m, v in claim.values.items())
 
@@ -154,10 +154,11 @@ the papers' data and sizes, judges numbers).
 
 Verdicts are computed from rules that stood before the run: *verified* (an identity holds, and its meter fails
 where it is broken on purpose), *reproduced* (a published number, within its rule), *same direction* (the
-claim's direction holds: the 95 % interval over seeds lies on its side), *differs* (on the other), *undecided*
-(on both), *undertrained* (no model of the comparison beats a predictor that learns nothing, such as the mean
-of the inputs), *not comparable*, *not run*, *no number in source*. "Differs" is a result like any other;
-"undecided" and "undertrained" are none.
+claim's direction holds: the 95 % interval over seeds lies on its side, or a threshold is met at every
+seed), *differs* (it came out otherwise, as surely), *undecided* (the interval holds both signs, or seeds
+disagree about a threshold), *undertrained* (no model of the comparison beats a predictor that learns
+nothing, such as the mean of the inputs), *not comparable*, *not run*, *no number in source*. "Differs" is a
+result like any other; "undecided" and "undertrained" are none.
 """
 
 

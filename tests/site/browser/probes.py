@@ -99,7 +99,7 @@ def axe(page, within: str = "body", colours: bool = False) -> list[str]:
         page.evaluate(AXE.read_text(encoding="utf-8"))
     rules = {"resultTypes": ["violations"], "preload": False}  # it would fetch style sheets
     if colours:
-        rules["runOnly"] = ["cat.color"]
+        rules["runOnly"] = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
     done = page.evaluate(f"() => axe.run({json.dumps(within)}, {json.dumps(rules)})")
     return [
         f"{v['id']} ({v['impact']}, {len(v['nodes'])}): {v['nodes'][0]['html'][:160]}"
