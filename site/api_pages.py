@@ -12,6 +12,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "api"
 PACKAGES = ("symmetry", "motion", "density", "data")
+START = {"density": ("NormalizingFlow", "GCoupling", "fit")}  # of a long list, what to read first
 SYMBOL = re.compile(r"^### (\w+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"```pycon\n(.*?)```", re.DOTALL)
 
@@ -72,5 +73,7 @@ def index() -> str:
         summary = inspect.getdoc(module).splitlines()[0].replace("`", "")
         text += f"## [eqflow.{package}]({package}.md)\n\n{summary}\n\n"
         names = (f"{{py:obj}}`{name} <eqflow.{package}.{name}>`" for name in examples(package))
+        first = (f"{{py:obj}}`{name} <eqflow.{package}.{name}>`" for name in START.get(package, ()))
+        text += f"Start here: {', '.join(first)}.\n\n" if package in START else ""
         text += " · ".join(names) + "\n\n"
     return text + "```{toctree}\n:hidden:\n\n" + "\n".join(PACKAGES) + "\n```\n"

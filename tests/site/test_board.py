@@ -9,7 +9,7 @@ import tiny
 from eqflow_site.bars import bars
 from eqflow_site.called import called, said
 from eqflow_site.pictures import natural_size
-from eqflow_site.table import board_html, evidence, summary, with_sd
+from eqflow_site.table import board_html, evidence, standing, summary, with_sd
 from eqflow_site.words import WORDS, rule_in_words
 
 from eqflow.study.verdicts import load_claims
@@ -64,6 +64,13 @@ def test_words_say_the_numbers_of_the_rule():
     assert "c4 / plain below 0.9" in rule_in_words({"ratio": {"of": "c4", "to": "plain", "below": 0.9}})
     assert "of: " not in rule_in_words({"difference": [{"of": "a", "to": "b"}, {"of": "c", "to": "d"}]})
     assert "a and b better than c" in rule_in_words({"order": [["a", "b"], "c"]})
+
+
+def test_standing_says_what_the_counts_rest_on():
+    row = {"verdict": "verified", "profile": "quick"}
+    assert "stand-in" in standing([row]) and standing([row]).endswith("so far: 0.")
+    real = {"verdict": "reproduced", "profile": "paper"}
+    assert standing([row, real]) == "Published numbers reproduced so far: 1."
 
 
 def test_summary_counts_every_row():

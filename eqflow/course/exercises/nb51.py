@@ -59,9 +59,9 @@ def half_shifts(answer, salt):
         error = gap(half, picture.roll((1, 1), (0, 1)))
         require(
             error < 1e-10,
-            expected=f"two half shifts, by phases with k from fftfreq, to be one whole shift on a grid of {size}",
+            expected=f"two half shifts by phases, k from fftfreq, to be one whole shift on a grid of {size}",
             got=f"a difference of {error:.1e}",
-            look="the hint: for which k, not only those that are their own negative, is -k another sign of pi",
+            look="the hint; not only those k that are their own negative lose the half shift",
         )
         most = (size[0] - even[0]) * (size[1] - even[1])  # the corner (pi, pi) is real: kept or not
         require(

@@ -8,7 +8,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from .table import board_html, evidence, summary
+from .table import board_html, evidence, standing, summary
 
 
 def rows_of(directive: SphinxDirective) -> list[dict]:
@@ -28,7 +28,8 @@ class BoardDirective(SphinxDirective):
 
 class VerdictsDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
-        text = summary(rows_of(self))
+        rows = rows_of(self)
+        text = f"{summary(rows)} {standing(rows)}"
         return [nodes.paragraph(text, text)]
 
 

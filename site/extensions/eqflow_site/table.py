@@ -41,6 +41,14 @@ def summary(rows: list[dict]) -> str:
     return f"{len(rows)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + "."
 
 
+def standing(rows: list[dict]) -> str:
+    """What the counts rest on: how many published numbers were met, and whether on stand-ins alone."""
+    met = sum(row["verdict"] == "reproduced" for row in rows)
+    small = all(row["profile"] in ("smoke", "quick", "") for row in rows)
+    data = "All of it was measured on small stand-in or synthetic data. " if small else ""
+    return f"{data}Published numbers reproduced so far: {met}."
+
+
 def _row(row: dict, claim, values: dict, figures: Path) -> str:
     name, text = row["id"], {k: escape(v or "") for k, v in row.items()}
     ours = called(with_sd(text["ours"], text["sd"]))
