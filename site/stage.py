@@ -28,6 +28,7 @@ DECADES = {  # caption in the side bar -> first and last number of a notebook
     "Density": (30, 49),
     "Beyond": (50, 89),
 }
+GUIDES = {"teaching": HERE.parent / "docs" / "teaching.md"}  # written for the repository, pages of the site too
 EXPLORE = ("velocity", "edge", "group")  # pages that answer by being dragged, in the order of the side bar
 FOLDED = {  # tag -> what a click shows: these are read by few
     "parameters": "the parameters",
@@ -228,7 +229,8 @@ def toctrees(titles: Mapping[str, str]) -> str:
     blocks.append(("Explore", [f"explore/{name}" for name in EXPLORE]))
     blocks.append(("Scoreboard", ["scoreboard", *(place[n] for n in titles if int(n[:2]) >= 90)]))
     pages = [p.stem for p in sorted((HERE / "pages").glob("*.md")) if p.stem not in ("index", "scoreboard")]
-    order = ["teach", "extend", "notation", "glossary", "related"]
+    pages += GUIDES
+    order = ["teach", "teaching", "extend", "notation", "glossary", "related"]
     pages.sort(key=lambda p: order.index(p) if p in order else len(order))
     blocks.append(("Reference", ["api/index", *pages]))
     text = ""
@@ -252,8 +254,8 @@ def stage(published: Published, source: Path, output: Path, repository: str = ""
     for name, text in {"index": index(), **{p: api_page(p) for p in PACKAGES}}.items():
         wanted.add(place := source / "api" / f"{name}.md")
         write(place, text)
-    for path in sorted((HERE / "pages").rglob("*.md")):
-        inside = path.relative_to(HERE / "pages")
+    pages = {path.relative_to(HERE / "pages"): path for path in sorted((HERE / "pages").rglob("*.md"))}
+    for inside, path in (pages | {Path(f"{name}.md"): path for name, path in GUIDES.items()}).items():
         folder = "../" * (len(inside.parts) - 1) + "notebooks/"
         text = with_links(path.read_text(encoding="utf-8"), set(names), folder)
         if inside == Path("index.md"):

@@ -128,3 +128,10 @@ def test_stage_writes_what_changed_and_removes_what_is_gone(quick, tmp_path):
 def test_no_results_is_an_error(tmp_path):
     with pytest.raises(SiteError, match="expected executed notebooks in"):
         Published(tmp_path)
+
+
+def test_the_guide_for_teachers_is_a_page_of_the_side_bar(quick, tmp_path):
+    stage(Published(quick), tmp_path / "source", tmp_path / "output")
+    text = (tmp_path / "source" / "teaching.md").read_text(encoding="utf-8")
+    assert text.startswith("# Teaching with eqflow") and "## Three proofs" in text
+    assert "\nteach\nteaching\n" in toctrees({})
