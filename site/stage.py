@@ -28,7 +28,7 @@ DECADES = {  # caption in the side bar -> first and last number of a notebook
     "Density": (30, 49),
     "Beyond": (50, 89),
 }
-GUIDES = {"teaching": HERE.parent / "docs" / "teaching.md"}  # written for the repository, pages of the site too
+GUIDES = {"teaching": HERE.parent / "docs" / "teaching.md"}  # pages of the repository and of the site
 EXPLORE = ("velocity", "edge", "group")  # pages that answer by being dragged, in the order of the side bar
 FOLDED = {  # tag -> what a click shows: these are read by few
     "parameters": "the parameters",
