@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from ..study.files import atomic_write, published_dir
 from . import cells
@@ -104,10 +104,6 @@ def teacher(master, executed=None) -> nbformat.NotebookNode:
     """Everything; checks must pass; an overview of the exercises after the title."""
     notebook = _with_outputs(copy.deepcopy(master), executed)
     parts = cells.exercises(notebook)
-    for cell in notebook.cells:
-        if cells.part_of(cell) == "check":
-            number, *answers = cells.check_call(cell.source)
-            cell.source = f'nb.check("{number}", {", ".join(answers)}, strict=True)'
     if parts:
         rows = [
             f"| {p.number} | {p.title} | {p.minutes} | {'open' if p.open else 'checked'} |" for p in parts
@@ -115,7 +111,9 @@ def teacher(master, executed=None) -> nbformat.NotebookNode:
         total = sum(p.minutes for p in parts)
         head = f"**For the teacher.** {len(parts)} exercises, {total} minutes in all.\n\n"
         table = ["| exercise | title | minutes | answer |", "| --- | --- | ---: | --- |", *rows]
+        strict = 'import os\n\nos.environ["EQFLOW_CHECKS"] = "strict"  # here a check that fails raises'
         notebook.cells.insert(1, new_markdown_cell(head + "\n".join(table), id="course-overview"))
+        notebook.cells.insert(2, new_code_cell(strict, id="course-strict"))
     return notebook
 
 

@@ -56,6 +56,7 @@ def executed(number: str, sources: list[str]) -> Notebook:
     return space["nb"]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of the pretended tensors
 @pytest.mark.parametrize("number", NAMES)
 def test_it_runs_there_and_says_what_it_says_on_the_cpu(number):
     nb = executed(number, cells(number))  # `nb.finish()` fails where an identity does not hold
