@@ -193,7 +193,7 @@ def test_student_stops_at_the_first_stub_with_one_sentence(built, name, tmp_path
 
 def test_teacher_build_with_a_wrong_solution_does_not_run_whole(built, tmp_path, monkeypatch):
     notebook = get(built, "teacher", "10_motions")
-    short = ("parameters", "setup", "first-motions", "solution-10-3", "check-10-3")
+    short = ("course-strict", "parameters", "setup", "first-motions", "solution-10-3", "check-10-3")
     notebook.cells = [c for c in notebook.cells if c.id in short]
     for cell in notebook.cells:
         if cell.id == "solution-10-3":
