@@ -26,7 +26,7 @@ def build(results: Path, profile: str, output: Path, *, repository: str = "", fr
         results: as `make reproduce` leaves it.
         profile: whose results are shown.
         output: the site; what Sphinx reads and keeps lies beside it.
-        repository: "owner/name", for the links to Colab and Binder.
+        repository: "owner/name", for the links to the sources, Colab and Binder.
 
     Raises:
         SiteError: nothing to show, or a figure that is missing.
@@ -40,6 +40,7 @@ def build(results: Path, profile: str, output: Path, *, repository: str = "", fr
     names = stage(Published(results / profile), source, output, checked(repository))
     os.environ["EQFLOW_SITE_FIGURES"] = str(output / "figures")
     os.environ["EQFLOW_SITE_RESULTS"] = str(results / profile)
+    os.environ["EQFLOW_SITE_REPOSITORY"] = repository
     os.environ["EQFLOW_SITE_MADE_BY"] = made_by(source / "index.md")
     from sphinx.cmd.build import main as sphinx
 
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "site")
-    parser.add_argument("--repository", default="", help="owner/name, for the links to Colab and Binder")
+    parser.add_argument("--repository", default="", help="owner/name: links to sources, Colab, Binder")
     parser.add_argument("--fresh", action="store_true", help="read and write every page again")
     options = parser.parse_args(arguments)
     sys.path.insert(0, str(HERE))

@@ -77,3 +77,6 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+if repository := os.environ.get("EQFLOW_SITE_REPOSITORY"):
+    html_theme_options["repository_url"] = f"https://github.com/{repository}"
+    html_theme_options["use_repository_button"] = True

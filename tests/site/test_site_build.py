@@ -84,6 +84,11 @@ def test_code_leads_to_the_api_and_prose_to_notebooks(built):
     assert "../notebooks/01_bump.html" in " ".join(Links(out / "api" / "symmetry.html").links)  # and back
 
 
+def test_the_front_page_leads_to_the_sources(built):
+    _, out, _ = built
+    assert "https://github.com/someone/eqflow" in Links(out / "index.html").links
+
+
 def test_nothing_is_loaded_from_elsewhere_and_every_local_address_is_there(built):
     _, out, _ = built
     pages = [p for p in sorted(out.rglob("*.html")) if "_static" not in p.parts]

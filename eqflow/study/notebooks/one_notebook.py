@@ -116,7 +116,8 @@ def _publish(request: Request, name: str, stage: Path) -> bool:
 def _signature(request: Request, path: Path) -> str:
     """Of everything that a notebook is made from."""
     number, store = path.stem[:2], work_store()
-    claims = {c.id: provenance.claim_fingerprint(c) for c in load_claims().values()}
+    own = [c for c in load_claims().values() if c.notebook == number or number in READ_OTHERS]
+    claims = {c.id: provenance.claim_fingerprint(c) for c in own}
     runs = [store.key(spec) for spec in request.specs(number)]
     others = _others(request) if number in READ_OTHERS else None
     device = machine(choose_device(request.device))["device"]
@@ -139,7 +140,13 @@ def _others(request: Request) -> str:
 
 
 def _outputs_digest(request: Request, name: str) -> str:
+    """Of what a notebook published; of its executed copy the cells, without the minutes in its title."""
     folders = [request.folder / kind / name for kind in KINDS]
     files = [p for folder in folders for p in sorted(folder.glob("*"))]
-    files += [request.folder / "metrics" / f"{name}.json", request.folder / "notebooks" / f"{name}.ipynb"]
-    return digest(*(p.read_bytes() if p.exists() else b"" for p in files))
+    files.append(request.folder / "metrics" / f"{name}.json")
+    executed = request.folder / "notebooks" / f"{name}.ipynb"
+    try:
+        cells = provenance.notebook_fingerprint(executed)
+    except (FileNotFoundError, ValueError):  # none, or damaged
+        cells = ""
+    return digest(cells, *(p.read_bytes() if p.exists() else b"" for p in files))

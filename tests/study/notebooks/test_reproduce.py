@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
+from eqflow.study.notebooks import one_notebook
 from eqflow.study.notebooks import reproduce as runner
 from eqflow.study.notebooks.executor import ReproduceError, check_parameters, clean
 from eqflow.study.notebooks.reproduce import find_notebooks, plan, reproduce
@@ -165,6 +167,28 @@ def test_what_measures_time_is_executed_alone_and_what_reads_the_others_last():
 def test_what_has_not_changed_is_kept(done):
     assert "01_works kept" in done.printed[1] and "01_works ok" in done.printed[0]
     assert "10_breaks failed" in done.printed[1]  # a failure is never kept
+
+
+def test_only_what_made_it_decides_whether_a_notebook_is_kept(done, monkeypatch):
+    """Neither another's claim, nor how the copy is written; its own claim and the copy's cells do."""
+    monkeypatch.setenv("EQFLOW_CACHE", str(done.root / "cache"))
+    path, executed = done.root / "notebooks/01_works.ipynb", done.smoke / "notebooks/01_works.ipynb"
+    kept, claims, whole = partial(runner.is_kept, done.request, path), load_claims(), executed.read_text()
+    assert kept()
+    for changed, stays in (("A3", True), ("A2", False)):
+        other = claims | {changed: replace(claims[changed], says="another")}
+        with monkeypatch.context() as patch:
+            patch.setattr(one_notebook, "load_claims", lambda other=other: other)
+            assert kept() is stays
+    for new, stays in (
+        (whole + "\n", True),
+        (whole.replace("SEED]", "SEED, 9]"), False),
+        (whole[:99], False),
+    ):
+        executed.write_text(new)
+        assert kept() is stays
+    executed.write_text(whole)
+    assert kept()
 
 
 def test_published_results_are_complete(done):
