@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,11 @@ class Bijection(nn.Module):
         field_type: Of x: "trivial", "regular", "vector" or a `FieldType`; None where none is stated.
         keeps_fields: Whether z has the fields of x, whichever these are; such a map states no type.
         classes: How many class labels there are, of a conditional map; None for the others.
+        together: Of links of a chain, a context in which what they make of their weights alone is computed
+            for all of them in one go; None where there is nothing.
     """
 
+    together: Callable[[Iterable[Bijection]], AbstractContextManager] | None = None
     group: PlanarGroup | str | None = None
     field_type: str | FieldType | None = None
     keeps_fields: bool = False
@@ -253,19 +257,25 @@ class Chain(Bijection):
     def __getitem__(self, index: int) -> Bijection:
         return self.bijections[index]
 
+    def _together(self) -> AbstractContextManager:
+        kinds = {link.together for link in self.bijections if link.together is not None}
+        return kinds.pop()(self.bijections) if len(kinds) == 1 else nullcontext()
+
     def _encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
-        for link in self.bijections:
-            # By calling it, so that forward hooks of a link see what goes through.
-            x, log_det = link(x) if link.classes is None else link(x, context)
-            total = total + log_det
+        with self._together():
+            for link in self.bijections:
+                # By calling it, so that forward hooks of a link see what goes through.
+                x, log_det = link(x) if link.classes is None else link(x, context)
+                total = total + log_det
         return x, total
 
     def _decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = z.new_zeros(len(z))
-        for link in reversed(self.bijections):
-            z, log_det = link.decode(z, None if link.classes is None else context)
-            total = total + log_det
+        with self._together():
+            for link in reversed(self.bijections):
+                z, log_det = link.decode(z, None if link.classes is None else context)
+                total = total + log_det
         return z, total
 
 

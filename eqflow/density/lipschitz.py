@@ -13,7 +13,9 @@ image that has converged into one component does not see the others.
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from eqflow.symmetry.constants import made_once
 from eqflow.symmetry.linear import GroupLinear
 from eqflow.symmetry.steerable import SteerableConv2d
 
-from .bends import silu, silu_slope
+from .bends import silu, silu_curvature, silu_slope
 
 SQUARINGS = 20
 BETWEEN_SCALINGS = 4  # squarings in which numbers stay far above the smallest
@@ -49,12 +51,13 @@ def largest_eigenvalue(gram: Tensor) -> Tensor:
 
 
 def eigenvector(gram: Tensor) -> Tensor:
-    """Of the largest eigenvalue of one Gram matrix (s, s), of norm 1: (s,)."""
+    """Of the largest eigenvalue of Gram matrices (n, s, s), of norm 1: (n, s)."""
     if _waits(gram):
         projector = by_squaring(gram)[1]
-        column = projector.index_select(1, projector.diagonal().real.argmax()[None])[:, 0]
-        return column / column.norm()
-    return torch.linalg.eigh(gram)[1][:, -1]
+        best = projector.diagonal(dim1=1, dim2=2).real.argmax(1)
+        column = projector.gather(2, best.view(-1, 1, 1).expand(-1, len(gram[0]), 1))[..., 0]
+        return column / column.norm(dim=1, keepdim=True)
+    return torch.linalg.eigh(gram)[1][..., -1]
 
 
 def _waits(gram: Tensor) -> bool:
@@ -96,26 +99,28 @@ def convolution_norm(filter: Tensor, size: tuple[int, int], padding: str) -> Ten
     12x12, .5 % on 28x28; in trained nets 0 to 1.2 % on 8x8, 0 to 2.7 % on 12x12.
 
     Args:
-        filter: (out, in, k, k), k odd. For k > 1 the time is that of H W / 2 (circular) or 2 H W eigenvalue
-            problems as large as the smaller of in and out.
+        filter: (out, in, k, k), k odd, or n of them (n, out, in, k, k). For k > 1 the time is that of H W / 2
+            (circular) or 2 H W eigenvalue problems as large as the smaller of in and out, for each.
         size: (H, W).
         padding: "zero" or "circular".
 
     Returns:
-        A float64 scalar: squares need twice the digits, and autocast leaves float64 alone. Not finite if an
-        entry is not. Differentiable once; where the largest singular value is a multiple one, with one of the
-        derivatives that there are, at 0 with the derivative 0.
+        A float64 scalar, or n of them: squares need twice the digits, and autocast leaves float64 alone. Not
+        finite if an entry is not. Differentiable once; where the largest singular value is a multiple one,
+        with one of the derivatives that there are, at 0 with the derivative 0.
     """
+    if filter.ndim == 4:
+        return convolution_norm(filter[None], size, padding)[0]
     # A norm is homogeneous: it is its own derivative, applied to the filter.
     taps = filter.double()
-    norm = (taps * _derivative(taps.detach().nan_to_num(0, 0, 0), size, padding)).sum()
+    norm = (taps * _derivative(taps.detach().nan_to_num(0, 0, 0), size, padding)).sum((1, 2, 3, 4))
     if norm.requires_grad:
         norm.register_hook(_once)
     return norm
 
 
 def matrix_norm(matrix: Tensor) -> Tensor:
-    """The largest singular value of a matrix (m, n), as by `convolution_norm`."""
+    """The largest singular value of matrices (..., rows, columns), as by `convolution_norm`."""
     return convolution_norm(matrix[..., None, None], (1, 1), "circular")
 
 
@@ -129,42 +134,46 @@ def _once(gradient: Tensor) -> None:
 
 @torch.no_grad()
 def _derivative(filter: Tensor, size: tuple[int, int], padding: str) -> Tensor:
-    """Of the norm by the filter (out, in, k, k)."""
-    if len(filter) < filter.shape[1]:  # the transposed filter is stretched as far, by smaller Gram matrices
-        return _derivative(filter.transpose(0, 1), size, padding).transpose(0, 1)
+    """Of the norms by the filters (n, out, in, k, k)."""
+    if filter.shape[1] < filter.shape[2]:  # a transposed filter is stretched as far, by smaller Gram matrices
+        return _derivative(filter.transpose(1, 2), size, padding).transpose(1, 2)
     if filter.shape[-1] == 1:
         return _of_matrix(filter[..., 0, 0])[..., None, None]
-    wave = _most_stretched(filter, size, padding)
-    return (_of_matrix((filter * wave).sum((2, 3)))[..., None, None] * wave.conj()).real
+    wave = _most_stretched(filter, size, padding)[:, None, None]
+    return (_of_matrix((filter * wave).sum((3, 4)))[..., None, None] * wave.conj()).real
 
 
 def _of_matrix(matrix: Tensor) -> Tensor:
-    """The derivative u v^H of the largest singular value of a matrix (m, n)."""
-    vector = eigenvector(matrix.mH @ matrix)
+    """The derivative u v^H of the largest singular value of matrices (n, rows, columns)."""
+    vector = eigenvector(matrix.mH @ matrix)[..., None]
     stretched = matrix @ vector
-    return torch.outer(stretched / stretched.norm().clamp(min=torch.finfo(matrix.dtype).tiny), vector.conj())
+    norm = stretched.norm(dim=1, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)
+    return stretched / norm * vector.mH
 
 
 def _most_stretched(filter: Tensor, size: tuple[int, int], padding: str) -> Tensor:
-    """The plane wave (k, k) of the frequency whose matrix gives the norm."""
-    k, signs = filter.shape[-1], 2 if padding == "zero" else 1
+    """The plane waves (n, k, k) of the frequencies whose matrices give the norms."""
+    n, _, s, k, _ = filter.shape
+    signs = 2 if padding == "zero" else 1
     height, width = (length + (k // 2 if padding == "zero" else 0) for length in size)
     down = _waves(height, height, signs, k, filter.device)
     right = _waves(width, width // 2 + 1, signs, k, filter.device)  # filters are real
     # Gram matrices are Fourier sums of the filter's correlation with itself, (in, in, 2 k - 1, 2 k - 1).
-    products = torch.einsum("csl,crt->srtl", filter.flip(2, 3).flatten(2), filter.flatten(2))
-    sums = F.fold(products.flatten(1, 2), 2 * k - 1, k).to(down.dtype)
-    sums = torch.einsum("srpq,bjq->bjsrp", sums, right)
+    products = torch.einsum("ncsl,ncrt->nsrtl", filter.flip(3, 4).flatten(3), filter.flatten(3))
+    sums = F.fold(products.flatten(2, 3).flatten(0, 1), 2 * k - 1, k).to(down.dtype)
+    sums = torch.einsum("nsrpq,bjq->nbjsrp", sums.unflatten(0, (n, s)), right)
     parts = down.split(1 + NUMBERS_AT_ONCE // sums[..., 0].numel(), 1)  # of the rows, to bound the memory
-    grams = (torch.einsum("aip,bjsrp->abijsr", part, sums) for part in parts)
-    squares = torch.cat([largest_eigenvalue(gram) for gram in grams], 2)
-    found = (squares == squares.amax((2, 3)).min()).flatten().int().argmax()[None]  # the torus with the least
-    (_, b, i, j), rest = squares.shape, found  # its place, as the device knows it
+    grams = (torch.einsum("aip,nbjsrp->nabijsr", part, sums) for part in parts)
+    squares = torch.cat([largest_eigenvalue(gram) for gram in grams], 3)
+    least = squares.amax((3, 4)).flatten(1).amin(1).view(-1, 1, 1, 1, 1)  # of the torus with the least
+    found = (squares == least).flatten(1).int().argmax(1)  # its place, as the device knows it
+    (_, _, b, i, j), rest = squares.shape, found
     j, rest = rest % j, rest // j
     i, rest = rest % i, rest // i
     a, b = rest // b, rest % b
-    wave_down = down.flatten(0, 1).index_select(0, a * down.shape[1] + i)[0, k - 1 :]
-    return wave_down[:, None] * right.flatten(0, 1).index_select(0, b * right.shape[1] + j)[0, k - 1 :]
+    wave_down = down.flatten(0, 1).index_select(0, a * down.shape[1] + i)[:, k - 1 :]
+    wave_right = right.flatten(0, 1).index_select(0, b * right.shape[1] + j)[:, k - 1 :]
+    return wave_down[:, :, None] * wave_right[:, None]
 
 
 @made_once(maxsize=256)
@@ -174,7 +183,58 @@ def _waves(length: int, count: int, signs: int, k: int, device: torch.device) ->
     return torch.from_numpy(np.exp(2j * np.pi * turns[..., None] * np.arange(1 - k, k))).to(device)
 
 
-class BoundedConv2d(nn.Module):
+class Bounded(nn.Module):
+    """A linear layer whose operator norm is at most `coefficient`: `BoundedConv2d`, `BoundedLinear`.
+
+    Its filter is divided by max(1, norm / coefficient); gradients pass through the norm.
+    """
+
+    part: str  # the name of what is bounded, which has the weights
+
+    def __init__(self, part: nn.Module, coefficient: float):
+        super().__init__()
+        if not 0 < coefficient < 1:
+            raise ValueError(f"expected a coefficient in (0, 1); got {coefficient}")
+        self.add_module(self.part, part)
+        self.coefficient = coefficient
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the weights anew, and scale them to the norm `coefficient`."""
+        part = getattr(self, self.part)
+        part.reset_parameters(generator)
+        part.weight *= self.coefficient / self.operator_norm(part.expand()[0])
+
+    def operator_norm(self, filter: Tensor) -> Tensor:
+        """Of the map that a filter is here, or a bound on it; of n filters (n, out, in, ...): (n,)."""
+        raise NotImplementedError
+
+    def kind(self) -> tuple:
+        """What layers share that `expand_alike` takes together; they differ in their weights alone."""
+        raise NotImplementedError
+
+    def expand(self) -> tuple[Tensor, Tensor | None]:
+        """The bounded filter (out, in, ...) and the bias (out,) or None; to be called once per step."""
+        filters, biases = expand_alike([self])
+        return filters[0], None if biases is None else biases[0]
+
+
+def expand_alike(layers: Sequence[Bounded]) -> tuple[Tensor, Tensor | None]:
+    """As `Bounded.expand`, of n layers of one kind in one go: (n, out, in, ...) and (n, out) or None."""
+    n, first, parts = len(layers), layers[0], [getattr(layer, layer.part) for layer in layers]
+    wide = parts[0]
+    if n > 1:  # a layer with the output fields of all
+        wide = copy.copy(wide)
+        biases = None if wide.bias is None else torch.cat([part.bias for part in parts])
+        wide._parameters = {"weight": torch.cat([part.weight for part in parts]), "bias": biases}
+    filter, bias = wide.expand()
+    filter = filter.unflatten(0, (n, -1))
+    excess = (first.operator_norm(filter) / first.coefficient).clamp(min=1).to(filter.dtype)
+    bounded = filter / excess.view(-1, *[1] * (filter.ndim - 1))
+    return bounded, None if bias is None else bias.unflatten(0, (n, -1))
+
+
+class BoundedConv2d(Bounded):
     """A steerable convolution whose operator norm, on images of one size, is at most `coefficient`.
 
     The expanded filter is divided by max(1, norm / coefficient), with `convolution_norm` of the filter;
@@ -192,6 +252,8 @@ class BoundedConv2d(nn.Module):
     Source: Bose et al. (2021), Proposition 1; Sedghi et al. (2019) for norms by frequency.
     """
 
+    part = "conv"
+
     def __init__(
         self,
         conv: SteerableConv2d,
@@ -200,32 +262,26 @@ class BoundedConv2d(nn.Module):
         coefficient: float = 0.98,
         generator: torch.Generator | None = None,
     ):
-        super().__init__()
-        _require_coefficient(coefficient)
-        self.conv, self.size, self.coefficient = conv, tuple(size), coefficient
+        super().__init__(conv, coefficient)
+        self.size = tuple(size)
         self.reset_parameters(generator)
 
-    @torch.no_grad()
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the weights anew, and scale them to the norm `coefficient`."""
-        self.conv.reset_parameters(generator)
-        self.conv.weight *= self.coefficient / self.operator_norm(self.conv.expand()[0])
-
     def operator_norm(self, filter: Tensor) -> Tensor:
-        """Of the map that a filter is here, or a bound on it."""
+        """Of the map that a filter is here, or a bound on it; of n filters (n, out, in, k, k): (n,)."""
         return convolution_norm(filter, self.size, self.conv.padding)
 
-    def expand(self) -> tuple[Tensor, Tensor | None]:
-        """The bounded filter (out, in, k, k) and the bias (out,); to be called once per step."""
-        filter, bias = self.conv.expand()
-        return _bounded(filter, self.operator_norm(filter), self.coefficient), bias
+    def kind(self) -> tuple:
+        """The convolution's, the size and the bound."""
+        conv = self.conv
+        made = conv.group, conv.in_type, conv.out_type, conv.kernel_size, conv.padding, conv.basis_kind
+        return type(self), self.size, self.coefficient, made, _kind_of(conv)
 
     def apply_expanded(self, x: Tensor, filter: Tensor, bias: Tensor | None) -> Tensor:
         """The layer itself, with what `expand` gave."""
         return convolve(x, filter, bias, self.conv.padding)
 
 
-class BoundedLinear(nn.Module):
+class BoundedLinear(Bounded):
     """A map of fields at a point, whose operator norm, the exact one, is at most `coefficient`.
 
     Args:
@@ -234,32 +290,32 @@ class BoundedLinear(nn.Module):
         generator: For the first weights.
     """
 
+    part = "linear"
+
     def __init__(
         self, linear: GroupLinear, *, coefficient: float = 0.98, generator: torch.Generator | None = None
     ):
-        super().__init__()
-        _require_coefficient(coefficient)
-        self.linear, self.coefficient = linear, coefficient
+        super().__init__(linear, coefficient)
         self.reset_parameters(generator)
 
-    @torch.no_grad()
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the weights anew, and scale them to the norm `coefficient`."""
-        self.linear.reset_parameters(generator)
-        self.linear.weight *= self.coefficient / self.operator_norm(self.linear.expand()[0])
-
     def operator_norm(self, matrix: Tensor) -> Tensor:
-        """Of a matrix."""
+        """Of matrices (..., out, in)."""
         return matrix_norm(matrix)
 
-    def expand(self) -> tuple[Tensor, Tensor | None]:
-        """The bounded matrix (out, in) and the bias (out,)."""
-        matrix, bias = self.linear.expand()
-        return _bounded(matrix, self.operator_norm(matrix), self.coefficient), bias
+    def kind(self) -> tuple:
+        """The linear map's and the bound."""
+        linear = self.linear
+        made = linear.group, linear.in_type, linear.out_type
+        return type(self), self.coefficient, made, _kind_of(linear)
 
     def apply_expanded(self, x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
         """The layer itself, with what `expand` gave."""
         return F.linear(x, matrix, bias)
+
+
+def _kind_of(part: nn.Module) -> tuple:
+    weight = part.weight
+    return type(part), weight.shape, weight.dtype, weight.device, part.bias is None
 
 
 class Activation(nn.Module):
@@ -295,13 +351,21 @@ class Activation(nn.Module):
         b = self._b(x)
         return self.value(x, b), self.slope(x, b)
 
-    def scales(self) -> tuple[Tensor, Tensor]:
-        """(before, after), each (channels,), so that the value at x is after * bend(before * x)."""
-        b = F.softplus(self.steepness).unsqueeze(1).expand(-1, self.size).flatten()
+    def kind(self) -> tuple:
+        """What activations share that differ in their b alone."""
+        return type(self), self.size, self.steepness.shape
+
+    def scales(self, steepness: Tensor) -> tuple[Tensor, Tensor]:
+        """(before, after), each (..., channels), so that the value at x is after * bend(before * x).
+
+        Args:
+            steepness: The parameter of that name, or of n activations of one kind (n, fields).
+        """
+        b = F.softplus(steepness).unsqueeze(-1).expand(*steepness.shape, self.size).flatten(-2)
         return b, 1 / (self.shrink * b)
 
     def _b(self, x: Tensor) -> Tensor:
-        return self.scales()[0].view(-1, *[1] * (x.ndim - 2))
+        return self.scales(self.steepness)[0].view(-1, *[1] * (x.ndim - 2))
 
 
 class LipSwish(Activation):
@@ -312,6 +376,7 @@ class LipSwish(Activation):
 
     shrink = 1.1
     bend, bend_slope = staticmethod(silu), staticmethod(silu_slope)
+    bend_curvature = staticmethod(silu_curvature)
 
     @staticmethod
     def value(x: Tensor, b: Tensor) -> Tensor:
@@ -333,6 +398,7 @@ class Sine(Activation):
 
     shrink = 1.0
     bend, bend_slope = staticmethod(torch.sin), staticmethod(torch.cos)
+    bend_curvature = staticmethod(lambda x: -torch.sin(x))
 
     @staticmethod
     def value(x: Tensor, b: Tensor) -> Tensor:
@@ -343,12 +409,3 @@ class Sine(Activation):
     def slope(x: Tensor, b: Tensor) -> Tensor:
         """The derivative by x."""
         return torch.cos(b * x)
-
-
-def _require_coefficient(coefficient: float) -> None:
-    if not 0 < coefficient < 1:
-        raise ValueError(f"expected a coefficient in (0, 1); got {coefficient}")
-
-
-def _bounded(filter: Tensor, norm: Tensor, coefficient: float) -> Tensor:
-    return filter / (norm / coefficient).clamp(min=1)  # a number, whose dtype does not count

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .contraction import ContractiveNet, Map
 from .fields import FieldType
-from .residual import GResidual, Map
+from .residual import GResidual
 
 
 class LiftedNet(nn.Module):
@@ -60,3 +61,8 @@ class QuotientResidual(GResidual):
         self.event_shape = self.encoded_shape = (fields.channels, *size)
         self.field_type = fields
         self.net = LiftedNet(self.net, fields)
+
+    @property
+    def contraction(self) -> ContractiveNet:
+        """The net of g."""
+        return self.net.net

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from eqflow.symmetry import PlanarGroup
 from eqflow.symmetry.linear import GroupLinear, representation
@@ -16,9 +16,9 @@ from eqflow.symmetry.steerable import SteerableConv2d, field_channels
 
 from . import logdet as log_dets
 from .bijection import Bijection
-from .lipschitz import Activation, BoundedConv2d, BoundedLinear, LipSwish, Sine
+from .contraction import ContractiveNet, Map, expanded_together
+from .lipschitz import BoundedConv2d, BoundedLinear, LipSwish, Sine
 
-Map = Callable[..., Tensor]
 ACTIVATIONS = {"lipswish": LipSwish, "sine": Sine}
 ESTIMATORS = {"exact": log_dets.exact, "series": log_dets.series, "roulette": log_dets.roulette}
 
@@ -82,85 +82,6 @@ def _reason(y: Tensor, z: Tensor, iteration: int) -> str:
     if z.is_cuda and z.dtype == torch.float32 and torch.backends.cudnn.allow_tf32:
         return "torch.backends.cudnn.allow_tf32 is True, and TF32 rounds to three digits"
     return "Is g a contraction?"
-
-
-class ContractiveNet(nn.Module):
-    """Equivariant layers of norm at most `coefficient`, with activations between: a contraction g.
-
-    Args:
-        layers: `BoundedConv2d` or `BoundedLinear`.
-        activations: One fewer, no steeper than 1.
-        concatenation: From the second layer on, hand on what came in next to what was made of it, weighted so
-            that the pair has norm at most 1 (i-DenseNet, Perugachi-Diaz et al., 2021).
-    """
-
-    def __init__(
-        self, layers: Sequence[nn.Module], activations: Sequence[Activation], *, concatenation: bool = False
-    ):
-        super().__init__()
-        self.layers, self.activations = nn.ModuleList(layers), nn.ModuleList(activations)
-        joined = max(0, len(activations) - 1) if concatenation else 0
-        # The cosine and sine of an angle each: squares that sum to 1.
-        self.angles = nn.Parameter(torch.full((joined,), torch.pi / 4)) if joined else None
-
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the weights anew."""
-        for module in (*self.layers, *self.activations):
-            module.reset_parameters(generator)
-        if self.angles is not None:
-            nn.init.constant_(self.angles, torch.pi / 4)
-
-    @torch.no_grad()
-    def lipschitz_bound(self) -> float:
-        """What the norms of the bounded layers bound: a Lipschitz constant of g."""
-        norms = [float(layer.operator_norm(layer.expand()[0])) for layer in self.layers]
-        first, *middle, last = norms
-        if self.angles is not None:  # such a layer makes (cos x, sin y) of x
-            pairs = zip(self.angles.tolist(), middle, strict=True)
-            middle = [math.hypot(math.cos(angle), math.sin(angle) * norm) for angle, norm in pairs]
-        return math.prod([first, *middle, last])
-
-    def expand(self) -> Map:
-        """g with its filters expanded and bounded, once for as many evaluations as are needed.
-
-        What activations do to every channel by itself is done to the filters before and after them.
-
-        g(x, tangents) also gives the Jacobian of g at points x (B, D), times tangents (..., 1, D): in forward
-        mode, so that the gradient of a log-determinant is a first derivative of what was computed.
-        """
-        filters, scale = [], None  # by `scale` what comes in is to be multiplied, channel by channel
-        for i, layer in enumerate(self.layers):
-            filter, bias = layer.expand()
-            axes = [1] * (filter.ndim - 2)
-            filter = filter if scale is None else filter * scale.view(-1, *axes)
-            if i < len(self.activations):
-                before, after = self.activations[i].scales()
-                filter, bias = filter * before.view(-1, 1, *axes), None if bias is None else bias * before
-                if i and self.angles is not None:
-                    angle = self.angles[i - 1]
-                    scale = torch.cat([angle.cos() * scale, angle.sin() * after])
-                else:
-                    scale = after
-            filters.append((filter, bias))
-
-        def g(x: Tensor, tangents: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-            moved = tangents is not None
-            for i, (layer, (filter, bias)) in enumerate(zip(self.layers, filters, strict=True)):
-                y = layer.apply_expanded(x, filter, bias)
-                dy = layer.apply_expanded(tangents, filter, None) if moved else None
-                if i == len(self.activations):
-                    return (y, dy) if moved else y
-                dy = self.activations[i].bend_slope(y) * dy if moved else None
-                y = self.activations[i].bend(y)
-                if i and self.angles is not None:
-                    y, dy = torch.cat([x, y], 1), torch.cat([tangents, dy], -1) if moved else None
-                x, tangents = y, dy
-
-        return g
-
-    def forward(self, x: Tensor) -> Tensor:
-        """g(x)."""
-        return self.expand()(x)
 
 
 class GResidual(Bijection):
@@ -266,6 +187,16 @@ class GResidual(Bijection):
         self.net = ContractiveNet(layers, bends, concatenation=concatenation)
         self.generator: torch.Generator | None = None
         self.inverse_report: InverseReport | None = None
+
+    @property
+    def contraction(self) -> ContractiveNet:
+        """The net of g."""
+        return self.net
+
+    @staticmethod
+    def together(links: Iterable[Bijection]) -> AbstractContextManager:
+        """Within it the filters of all links are expanded, those of one kind in one go."""
+        return expanded_together([link.contraction for link in links if isinstance(link, GResidual)])
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew: every layer of norm `coefficient`, biases 0, the first b."""

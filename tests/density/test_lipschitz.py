@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from eqflow.density import lipschitz
-from eqflow.density.bends import silu, silu_slope
+from eqflow.density.bends import pushed, silu, silu_slope
 from eqflow.density.lipschitz import (
     BoundedConv2d,
     BoundedLinear,
@@ -265,6 +265,25 @@ def test_a_part_at_a_time(monkeypatch):
 
 
 @every_padding
+@pytest.mark.parametrize("shape", [(4, 1, 3, 3), (2, 3, 3, 3), (3, 2, 1, 1)])
+@pytest.mark.parametrize("products", [False, True])
+def test_norms_of_many_filters_are_those_of_each(shape, padding, products, monkeypatch):
+    """Values and derivatives; one that is not a number spoils no other."""
+    monkeypatch.setattr(lipschitz, "_waits", lambda gram: products)
+    filters = noise(4, *shape).requires_grad_()
+    norms = convolution_norm(filters, (5, 6), padding)
+    each = torch.stack([convolution_norm(filter, (5, 6), padding) for filter in filters])
+    assert torch.allclose(norms, each, rtol=1e-12) and len(set(norms.tolist())) == 4
+    ways = [torch.autograd.grad(found.square().sum(), filters)[0] for found in (norms, each)]
+    assert (ways[0] - ways[1]).abs().max() < 1e-10
+    with torch.no_grad():
+        filters[1, 0, 0, 0, 0] = math.nan
+    spoilt = convolution_norm(filters, (5, 6), padding)
+    assert spoilt.isnan().tolist() == [False, True, False, False]
+    assert torch.allclose(spoilt[[0, 2, 3]], norms[[0, 2, 3]], rtol=1e-12)
+
+
+@every_padding
 @pytest.mark.parametrize("group", [cyclic(1), cyclic(4), dihedral(4)], ids=str)
 def test_first_weights_have_the_norm_asked_for(group, padding):
     for seed in range(3):
@@ -394,3 +413,21 @@ def test_silu_by_hand():
     assert (second[0] - 2 * mine.detach()).abs().max() > 0.1  # the control: without the second factor
     found = torch.func.vmap(torch.func.grad(silu))(x.detach().flatten())
     assert (found - mine.flatten()).abs().max() < 1e-14
+
+
+@pytest.mark.parametrize("kind", [LipSwish, Sine])
+@pytest.mark.parametrize("biased", [True, False])
+def test_points_and_tangents_through_a_bend(kind, biased):
+    """Against the Jacobian by products; two derivatives; the same under a transform of torch.func."""
+    moved, bias = noise(3, 5, 4).requires_grad_(), noise(4).requires_grad_() if biased else None
+    found = pushed(kind, moved, bias)
+    f = lambda x: kind.bend(x if bias is None else x + bias)  # noqa: E731
+    x = moved[0].detach().requires_grad_()
+    (slope,) = torch.autograd.grad(f(x).sum(), x)
+    assert (found[0] - f(x)).abs().max() < 1e-14 and (found[1:] - slope * moved[1:]).abs().max() < 1e-14
+    arguments = (moved,) if bias is None else (moved, bias)
+    through = lambda moved, bias=None: pushed(kind, moved, bias)  # noqa: E731
+    assert torch.autograd.gradcheck(through, arguments) and torch.autograd.gradgradcheck(through, arguments)
+    by_func = torch.func.vjp(lambda m: pushed(kind, m, bias), moved.detach())[1](found.detach())[0]
+    assert (by_func - torch.autograd.grad(found, moved, found.detach())[0]).abs().max() < 1e-13
+    assert (kind.bend_curvature(x) - kind.bend_slope(x)).abs().max() > 0.1  # what a slip would leave
