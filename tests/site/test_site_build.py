@@ -62,7 +62,7 @@ class Links(HTMLParser):
 def test_it_builds_without_a_warning(built):
     done, out, _ = built
     assert done.returncode == 0, done.stderr
-    assert "4 notebooks" in done.stdout and (out / "index.html").exists()
+    assert "5 notebooks" in done.stdout and (out / "index.html").exists()
 
 
 def test_figure_has_alt_caption_claim_data_profile_and_numbers(built):

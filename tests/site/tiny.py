@@ -84,8 +84,9 @@ def results(folder: Path) -> Path:
 
 
 def front_page(quick: Path) -> None:
-    """What the site's front page names: a notebook and a figure."""
-    for name, title in (("00_start_here", "The map"), ("30_invariant_densities", "Invariant densities")):
+    """What the site's pages name: notebooks and a figure."""
+    named = {"00_start_here": "The map", "30_invariant_densities": "Invariant densities"}
+    for name, title in (named | {"90_scoreboard": "The board"}).items():
         nbformat.write(notebook(title, [shown("Text.")]), quick / "notebooks" / f"{name}.ipynb")
     figures = quick / "figures" / "01_bump"
     (figures / "hero.json").write_text((figures / "lag.json").read_text().replace("grows", "rises"))
