@@ -115,6 +115,11 @@ class Notebook(Page):
         """A fresh random generator on the CPU, seeded with SEED + offset."""
         return torch.Generator().manual_seed(self.seed + offset)
 
+    def on_real_data(self, *names: str) -> None:
+        """As `Page.on_real_data`; nothing where these are the real data."""
+        if self.data != "real":
+            super().on_real_data(*names)
+
     def runs(self, experiment: str | None = None) -> list:
         """The declared runs (of one experiment), in order: found in the store, else trained here under a
         progress bar."""

@@ -15,6 +15,7 @@ import pandas as pd
 from IPython import get_ipython
 from IPython.display import Markdown, display
 
+from ..files import atomic_write, published_dir, read_json, write_json
 from ..verdicts import ClaimError, load_claims
 from .figures import RC
 from .saving import save_figure, save_player, save_table
@@ -105,6 +106,29 @@ class Page:
         png = save_player(frames, self._out / "figures" / self.name, name, about=about, fps=fps)
         self._show(png, about)
 
+    def on_real_data(self, *names: str) -> None:
+        """Show what this notebook published with ``DATA=real`` at this profile's sizes, if it did.
+
+        Its verdicts, and figures of these names. They are kept with its own, as ``real_<name>``.
+        """
+        profile = self._about["profile"]
+        home = published_dir() / "real" / profile
+        metrics, figures = home / "metrics" / f"{self.name}.json", home / "figures" / self.name
+        if not metrics.exists():
+            say(f"*Not published: `make reproduce PROFILE={profile} DATA=real NB={self.name[:2]}` makes it.*")
+            return
+        claims = read_json(metrics)["claims"]
+        say("\n".join(f"* {name}: {found['verdict']} ({found['reason']})" for name, found in claims.items()))
+        for name in names:
+            about = read_json(figures / f"{name}.json")
+            about["alt"] = f"On real data. {about['alt']}"  # no two figures of a notebook say the same
+            for path in figures.glob(f"{name}.*"):
+                if path.suffix != ".json":
+                    atomic_write(self._out / "figures" / self.name / f"real_{path.name}", path.read_bytes())
+            write_json(self._out / "figures" / self.name / f"real_{name}.json", about)
+            basis = f"{about['dataset']} · sizes of the {profile} profile"
+            self._show((figures / f"{name}.png").read_bytes(), about, basis)
+
     def table(self, frame: pd.DataFrame, name: str, *, caption: str, dataset: str | None = None) -> None:
         """Keep (csv, md) and show a small table; units stand in its column names, as in "time (s)"."""
         basis = self._basis(self._label(dataset))
@@ -128,7 +152,7 @@ class Page:
         about = {"alt": alt, "caption": caption, "claims": list(claims), "dataset": self._label(dataset)}
         return self._about | about
 
-    def _show(self, png: bytes, about: Mapping[str, Any]) -> None:
+    def _show(self, png: bytes, about: Mapping[str, Any], basis: str | None = None) -> None:
         # As Markdown, which keeps the alt text: JupyterLab and nbconvert's default template drop an image's
         # metadata, and viewers strip inline images from HTML that they do not trust.
         self._figures += 1
@@ -136,7 +160,7 @@ class Page:
             image = base64.b64encode(png).decode("ascii")
             text = f"![{_escaped(about['alt'])}](data:image/png;base64,{image})"
             display({"text/markdown": text, "text/plain": about["alt"]}, raw=True)
-        basis = self._basis(about["dataset"], about["claims"])
+        basis = basis or self._basis(about["dataset"], about["claims"])
         say(f"**Figure {self._figures}.** {about['caption']}  \n*{basis}*")
 
 

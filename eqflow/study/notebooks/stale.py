@@ -18,22 +18,22 @@ def check_results(results: Path, notebooks: Path, profile: str | None = None) ->
     """What is published but older than what made it, by content; an empty list if nothing is.
 
     Compared are each notebook's cells, the code that it had imported, the rules of its claims, its runs, and
-    the scoreboard.
+    the scoreboard. A profile's folder holds all notebooks, that of real data at its sizes only some.
     """
     stale = []
     for name in [profile] if profile else PUBLISHED:
-        folder = results / name
-        if (folder / "provenance").is_dir():
-            stale += [f"{name}/{line}" for line in _stale(folder, name, notebooks)]
+        for place in (name, f"real/{name}"):
+            if (results / place / "provenance").is_dir():
+                found = _stale(results / place, name, notebooks, all_of_them=place == name)
+                stale += [f"{place}/{line}" for line in found]
     return stale
 
 
-def _stale(folder: Path, profile: str, notebooks: Path) -> list[str]:
+def _stale(folder: Path, profile: str, notebooks: Path, all_of_them: bool) -> list[str]:
     claims, stale, store = load_claims(), [], RunStore(folder / "no-work", folder / "runs")
     recorded = provenance_of(folder)
-    for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
-        if path.stem[:2] not in recorded:
-            stale.append(f"{path.stem}: not published")
+    names = [path.stem for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))] if all_of_them else []
+    stale += [f"{name}: not published" for name in names if name[:2] not in recorded]
     for number, record in recorded.items():
         name, made = record["notebook"], record.get("made_from", {})
         source = notebooks / f"{name}.ipynb"

@@ -91,6 +91,30 @@ def test_a_figure_names_its_data(tmp_path, capsys):
     assert "a bump (synthetic) · smoke profile · claims A2" in printed
 
 
+def test_what_was_found_on_real_data_is_shown_where_it_is_published(tmp_path, monkeypatch, capsys):
+    """Verdicts, and figures as its own with their own data set in the line below; else how to make it."""
+    monkeypatch.setenv("EQFLOW_PUBLISHED", str(tmp_path / "published"))
+    bump().on_real_data("error")
+    assert "make reproduce PROFILE=smoke DATA=real NB=01" in capsys.readouterr().out
+    monkeypatch.setenv("EQFLOW_RESULTS", str(tmp_path / "published/real"))
+    there = bump(dataset="MNIST", data="real")
+    there.figure(plt.figure(), "error", alt=ALT, caption="Error against time.", claims=["A2"])
+    there.expect("A2", error=1e-15, control=0.5)
+    there.finish()
+    monkeypatch.setenv("EQFLOW_RESULTS", str(tmp_path / "results"))
+    capsys.readouterr()
+    there.on_real_data("error")
+    assert not capsys.readouterr().out
+    bump().on_real_data("error")
+    printed = capsys.readouterr().out
+    assert "* A2: verified (" in printed and "*MNIST · sizes of the smoke profile*" in printed
+    figures = tmp_path / "results/smoke/figures/01_bump"
+    assert {p.name for p in figures.iterdir()} == {
+        f"real_error.{kind}" for kind in ("svg", "png", "csv", "json")
+    }
+    assert json.loads((figures / "real_error.json").read_text())["alt"] == f"On real data. {ALT}"
+
+
 def test_a_figure_without_a_data_set_is_refused(tmp_path):
     nb = start("01_bump", "smoke")
     with pytest.raises(ValueError, match="dataset="):

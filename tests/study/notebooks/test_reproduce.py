@@ -214,6 +214,16 @@ def test_stale_results_are_found(done, tmp_path):
     board.write_text(scoreboard(results / "smoke", "smoke").to_csv(index=False, lineterminator="\n"))
     assert check_results(results, notebooks, "smoke") == []
 
+    shutil.copytree(results / "smoke", results / "real/smoke")  # of real data some notebooks will do
+    (notebooks / "02_other.ipynb").write_text((notebooks / "01_works.ipynb").read_text())
+    assert check_results(results, notebooks, "smoke") == ["smoke/02_other: not published"]
+    (results / "real/smoke/notebooks/01_works.ipynb").unlink()
+    (notebooks / "02_other.ipynb").unlink()
+    assert check_results(results, notebooks, "smoke") == [
+        "real/smoke/01_works: the executed notebook is missing"
+    ]
+    shutil.rmtree(results / "real")
+
     original = board.read_text()
     board.write_text(original.replace("verified", "reproduced", 1))
     assert check_results(results, notebooks) == []  # smoke is no result
