@@ -30,7 +30,7 @@ from .bends import silu, silu_curvature, silu_slope
 
 SQUARINGS = 20
 BETWEEN_SCALINGS = 4  # squarings in which numbers stay far above the smallest
-NUMBERS_AT_ONCE = 2**20  # of Gram matrices
+NUMBERS_AT_ONCE = {"cpu": 2**20, "gpu": 2**25}  # of Gram matrices: what a cache holds, and half a gigabyte
 
 
 def convolve(x: Tensor, filter: Tensor, bias: Tensor | None = None, padding: str = "zero") -> Tensor:
@@ -162,7 +162,8 @@ def _most_stretched(filter: Tensor, size: tuple[int, int], padding: str) -> Tens
     products = torch.einsum("ncsl,ncrt->nsrtl", filter.flip(3, 4).flatten(3), filter.flatten(3))
     sums = F.fold(products.flatten(2, 3).flatten(0, 1), 2 * k - 1, k).to(down.dtype)
     sums = torch.einsum("nsrpq,bjq->nbjsrp", sums.unflatten(0, (n, s)), right)
-    parts = down.split(1 + NUMBERS_AT_ONCE // sums[..., 0].numel(), 1)  # of the rows, to bound the memory
+    at_once = NUMBERS_AT_ONCE["gpu" if _waits(filter) else "cpu"]
+    parts = down.split(1 + at_once // sums[..., 0].numel(), 1)  # of the rows, to bound the memory
     grams = (torch.einsum("aip,nbjsrp->nabijsr", part, sums) for part in parts)
     squares = torch.cat([largest_eigenvalue(gram) for gram in grams], 3)
     least = squares.amax((3, 4)).flatten(1).amin(1).view(-1, 1, 1, 1, 1)  # of the torus with the least

@@ -172,13 +172,14 @@ def on_meta(spec: RunSpec) -> nn.Module:
 def count_step(spec: RunSpec) -> Count:
     """One step of training: forward, backward, clipping and Adam.
 
-    Layers that repeat are counted once: work grows in a line with the number of blocks.
+    Layers that repeat are counted once: from two on, which share some operations, work grows in a line with
+    the number of blocks.
     """
     blocks = spec.config.get("blocks") or 1
-    if blocks <= 2:
+    if blocks <= 3:
         return _count_step(spec)
-    one, two = (_count_step(replace(spec, config=spec.config | {"blocks": n})) for n in (1, 2))
-    return one.plus(two, blocks - 1).plus(one, 1 - blocks)
+    two, three = (_count_step(replace(spec, config=spec.config | {"blocks": n})) for n in (2, 3))
+    return two.plus(three, blocks - 2).plus(two, 2 - blocks)
 
 
 def _count_step(spec: RunSpec) -> Count:
