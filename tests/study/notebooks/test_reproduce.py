@@ -314,7 +314,7 @@ def test_hours_are_for_the_most_telling_notebooks_that_fit(tmp_path, monkeypatch
     request = Request(profile="paper", notebooks=["13", "35", "37"])
     runs = runner.find_runs(request)
     assert runner.by_worth(request, runs) == (["37", "13", "35"], [])
-    assert runner.by_worth(replace(request, hours=20), runs) == (["37"], ["13", "35"])
+    assert runner.by_worth(replace(request, hours=20), runs) == (["37", "35"], ["13"])
     assert runner.by_worth(replace(request, hours=10), runs) == (["35"], ["37", "13"])
 
 
